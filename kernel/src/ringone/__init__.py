@@ -1,0 +1,3 @@
+"""RingOne: a scriptable PC virtual machine monitor whose parts are plugins."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,199 @@
+"""The description of a machine: `MachineConfig`, the one truth, and `Blueprint`, the parts and wires that a board makes of it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from ringone.api import API_VERSION
+from ringone.api.cpu import CpuModel
+from ringone.api.firmware import FirmwareImage
+from ringone.api.media import AccessMode
+
+
+class DriveKind(enum.Enum):
+    DISK = "disk"
+    CDROM = "cdrom"
+    FLOPPY = "floppy"
+
+
+class BootDevice(enum.Enum):
+    FLOPPY = "floppy"
+    CDROM = "cdrom"
+    DISK = "disk"
+    NETWORK = "network"
+
+
+class ClockPolicy(enum.Enum):
+    HOST = "host"
+    DETERMINISTIC = "deterministic"
+    MANUAL = "manual"
+
+
+@attrs.frozen(kw_only=True)
+class CpuConfig:
+    """`backend` names a plugin's CPU backend; `options` is text for its options class."""
+
+    backend: str = "recompiler"
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    model: CpuModel = CpuModel()
+
+
+@attrs.frozen(kw_only=True)
+class ClockConfig:
+    """`base_unix_ns` fixes the real-time clock at virtual time 0 (None: the host's time at power-on, or 2020-01-01 00:00 UTC under the deterministic policy).
+    `ns_per_1000_progress` is the deterministic policy's rate: virtual nanoseconds per 1,000 progress units."""
+
+    policy: ClockPolicy = ClockPolicy.HOST
+    base_unix_ns: int | None = None
+    local_time: bool = False
+    ns_per_1000_progress: int = 3000
+
+
+@attrs.frozen(kw_only=True)
+class FirmwareConfig:
+    """`name` is a plugin's firmware or ``auto``."""
+
+    name: str = "auto"
+    options: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class LinuxBoot:
+    """Boot a Linux kernel directly, without the disk's boot loader."""
+
+    kernel: Path
+    initrd: Path | None = None
+    append: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Drive:
+    """One drive. `controller` is ``ide`` or ``floppy``; `port` is the channel (0 primary, 1 secondary), `device` 0 master or 1 slave. Floppy drives use `device` 0 and 1.
+    `image` None is an empty removable drive. `format` "" means: probe. `serial` is the disk's serial number, up to 20 characters."""
+
+    kind: DriveKind
+    controller: str
+    port: int
+    device: int
+    image: Path | None = None
+    format: str = ""
+    mode: AccessMode = AccessMode.PERSISTENT
+    serial: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class SerialPort:
+    """A UART at `io_base` on ISA interrupt `irq`; `driver` names a host driver of kind CharStream ("" = nothing connected)."""
+
+    slot: int
+    io_base: int
+    irq: int
+    driver: str = ""
+    options: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class DeviceConfig:
+    """A component: `options` is text, bound to the device's options class at assembly. `source` is ``file:line`` for messages."""
+
+    id: str
+    type: str
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    source: str = ""
+
+
+@attrs.frozen
+class Wire:
+    """From an output pin to an input pin, each ``component.PIN``. The processor's pins are ``cpu.INTR``, ``cpu.NMI``, ``cpu.A20M`` (high = A20 open);
+    ``system.RESET`` and ``system.POWER_OFF`` act on a rising edge."""
+
+    source: str
+    target: str
+
+
+@attrs.frozen
+class Link:
+    """`user` (``component.interface``) is given what `provider` (``component.interface``) provides. ``cpu.inta``, ``console.display``, ``console.keyboard``, ``console.mouse`` and ``console.power-button``
+    are the machine's own users."""
+
+    user: str
+    provider: str
+
+
+@attrs.frozen(kw_only=True)
+class DriverConfig:
+    """Binds a host driver to ``component.slot``. `instance`, where given, is a ready object (firmware data, an opened disk) in place of a named driver."""
+
+    slot: str
+    type: str = ""
+    options: Mapping[str, str] = attrs.field(factory=dict)
+    instance: Any = None
+    source: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class MachineConfig:
+    """A machine as its owner describes it. Frozen; `attrs.evolve` makes variants. `extra_data` keeps what RingOne does not interpret (VirtualBox ExtraData)."""
+
+    name: str
+    uuid: str = ""
+    os_type: str = "Other"
+    description: str = ""
+    board: str = "pc"
+    memory_bytes: int = 128 << 20
+    vram_bytes: int = 8 << 20
+    cpu: CpuConfig = CpuConfig()
+    clock: ClockConfig = ClockConfig()
+    firmware: FirmwareConfig = FirmwareConfig()
+    boot_order: tuple[BootDevice, ...] = (BootDevice.FLOPPY, BootDevice.CDROM, BootDevice.DISK)
+    boot_menu: bool = False
+    linux: LinuxBoot | None = None
+    drives: tuple[Drive, ...] = ()
+    serial_ports: tuple[SerialPort, ...] = ()
+    debug_console: DriverConfig | None = None
+    """Driver for ports 0x402 and 0xE9; its `slot` is ignored."""
+    devices: tuple[DeviceConfig, ...] = ()
+    wires: tuple[Wire, ...] = ()
+    links: tuple[Link, ...] = ()
+    drivers: tuple[DriverConfig, ...] = ()
+    acpi: bool = True
+    triple_fault_reset: bool = True
+    source: Path | None = None
+    extra_data: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Blueprint:
+    """The parts list of one machine: devices in creation order (providers before users), wires, links and drivers."""
+
+    devices: tuple[DeviceConfig, ...]
+    wires: tuple[Wire, ...]
+    links: tuple[Link, ...]
+    drivers: tuple[DriverConfig, ...]
+
+
+@attrs.frozen(kw_only=True)
+class BoardSpec:
+    """Yielded by the hook ``ringone_boards``: turns a machine description into parts and wires. `blueprint` raises `ConfigError` for what the board cannot have."""
+
+    name: str
+    summary: str
+    blueprint: Callable[[MachineConfig, FirmwareImage], Blueprint]
+    api_version: int = API_VERSION
+
+
+@attrs.frozen(kw_only=True)
+class ConfigLoaderSpec:
+    """Yielded by the hook ``ringone_config_loaders``. `load` raises `ConfigError` or `ConfigErrors`; `save` writes atomically and keeps what it did not understand when loading `path`."""
+
+    name: str
+    summary: str
+    suffixes: tuple[str, ...]
+    load: Callable[[Path], MachineConfig]
+    save: Callable[[MachineConfig, Path], None]
+    api_version: int = API_VERSION

@@ -1,0 +1,97 @@
+"""Host things that chips are given: disks, character streams, clocks, displays, input. A chip opens no file and reads no host clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import attrs
+
+from ringone.api import API_VERSION
+
+
+class BlockDevice(Protocol):
+    """A disk or CD image. Synchronous; called on the machine's thread.
+
+    Addresses are in units of `block_size` bytes (512 for disks and floppies, 2048 for CDs). Errors: `MediumError` (the guest sees an I/O error), `DiskFullError` (the machine also pauses).
+    """
+
+    @property
+    def block_size(self) -> int: ...
+    @property
+    def block_count(self) -> int: ...
+    @property
+    def read_only(self) -> bool: ...
+    def read(self, block: int, count: int) -> bytes: ...
+    def write(self, block: int, data: bytes | bytearray | memoryview) -> None: ...
+    def flush(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class RemovableMedium(Protocol):
+    """Slot kind for CD and floppy drives: the medium may be absent and may be exchanged while the machine runs."""
+
+    @property
+    def medium(self) -> BlockDevice | None: ...
+    @property
+    def generation(self) -> int:
+        """Rises with every change; the drive compares it to notice."""
+        ...
+
+    def eject(self) -> None: ...
+
+
+class CharStream(Protocol):
+    """A byte stream behind a serial port or debug console. Bytes from the host arrive on the machine's thread."""
+
+    def write(self, data: bytes) -> None:
+        """Never blocks: what the host cannot take now is queued up to a bound and then dropped with a warning."""
+        ...
+
+    def attach(self, received: Callable[[], None]) -> None:
+        """`received()` is called on the machine's thread when input became available after there was none."""
+        ...
+
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes of input, b"" where there are none."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class WallClock(Protocol):
+    """Civil time for the real-time clock."""
+
+    def base_ns(self) -> int:
+        """Nanoseconds since 1970-01-01 00:00 in the guest's time zone, at virtual time 0."""
+        ...
+
+
+class FirmwareData(Protocol):
+    """Slot ``firmware`` of fw_cfg and of the built-in BIOS: named blobs that the machine's configuration makes."""
+
+    def files(self) -> dict[str, bytes]: ...
+
+
+class DriverContext(Protocol):
+    """What a driver sees of the machine: a way to run something on its thread."""
+
+    @property
+    def component(self) -> str: ...
+    def call_soon(self, function: Callable[[], None]) -> None:
+        """Run `function` on the machine's thread soon; any thread may ask."""
+        ...
+
+    def emit(self, event: object) -> None: ...
+
+
+@attrs.frozen(kw_only=True)
+class HostDriverSpec:
+    """Yielded by the hook ``ringone_host_drivers``. `kind` is the Protocol that the created object meets. Objects with a ``close()`` are closed with the machine."""
+
+    name: str
+    summary: str
+    kind: type[Any]
+    options: type[Any]
+    create: Callable[[DriverContext, Any], Any]
+    api_version: int = API_VERSION

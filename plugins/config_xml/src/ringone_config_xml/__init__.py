@@ -1,0 +1,1 @@
+"""VirtualBox .vbox machine files for RingOne."""

@@ -1,0 +1,1 @@
+"""RingOne CPU backend on the Unicorn engine."""

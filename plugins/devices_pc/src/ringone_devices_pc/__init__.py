@@ -1,0 +1,1 @@
+"""The PC's chips and its board for RingOne."""

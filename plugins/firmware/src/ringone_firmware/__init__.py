@@ -1,0 +1,1 @@
+"""SeaBIOS, a built-in BIOS and direct Linux boot for RingOne."""
