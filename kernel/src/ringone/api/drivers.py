@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
 from ringone.api import API_VERSION
+
+if TYPE_CHECKING:
+    from ringone.api.media import MediumFormatSpec
 
 
 class BlockDevice(Protocol):
@@ -39,6 +43,15 @@ class RemovableMedium(Protocol):
         ...
 
     def eject(self) -> None: ...
+
+
+class MediumChanger(RemovableMedium, Protocol):
+    """A `RemovableMedium` as the session sees it (`VmSession.change_medium`): the medium can be put in from outside. What was in the drive is closed."""
+
+    def insert(self, medium: BlockDevice | None) -> None: ...
+    def change(self, image: Path | None) -> None:
+        """Open `image` as the driver's options say (format probed) and insert it; None leaves the drive empty. Where it cannot be opened, `MediumError` is raised and the old medium stays."""
+        ...
 
 
 class CharStream(Protocol):
@@ -78,6 +91,11 @@ class DriverContext(Protocol):
 
     @property
     def component(self) -> str: ...
+    @property
+    def media_formats(self) -> Mapping[str, MediumFormatSpec]:
+        """Every disk image format that plugins offer, by name."""
+        ...
+
     def call_soon(self, function: Callable[[], None]) -> None:
         """Run `function` on the machine's thread soon; any thread may ask."""
         ...
