@@ -50,7 +50,8 @@ class MediumChanger(RemovableMedium, Protocol):
 
     def insert(self, medium: BlockDevice | None) -> None: ...
     def change(self, image: Path | None) -> None:
-        """Open `image` as the driver's options say (format probed) and insert it; None leaves the drive empty. Where it cannot be opened, `MediumError` is raised and the old medium stays."""
+        """Open `image` as the driver's options say (format probed) and insert it; None leaves the drive empty.
+        Where it cannot be opened, `MediumError` is raised and the old medium stays."""
         ...
 
 
