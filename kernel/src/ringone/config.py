@@ -1,6 +1,6 @@
 """Machine descriptions: loading them by file suffix, and checking one as a whole before anything is created.
 
-The check knows what no single part can see (two drives in one place, a missing image, an unknown plugin name) and reports every mistake at once. What a part can
+The check knows what no single part can see (two drives in one place, a missing image, an unknown name) and reports every mistake at once. What a part can
 have is the part's own business: options are bound, and the board's limits found, at assembly.
 """
 
