@@ -1,1 +1,21 @@
-"""What devices_pc offers to RingOne. Imports nothing heavy: parts are imported when they are created."""
+"""What devices_pc offers to RingOne. Imports nothing heavy: a chip's module is imported when the chips are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ringone.api.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from ringone.api.devices import DeviceSpec
+
+CHIPS: tuple[str, ...] = ()
+"""Folders of this package, one a chip, each exporting `SPEC`."""
+
+
+@hookimpl
+def ringone_device_types() -> Iterator[DeviceSpec]:
+    for chip in CHIPS:
+        yield import_module(f"ringone_devices_pc.{chip}").SPEC
