@@ -46,7 +46,8 @@ class CpuConfig:
 @attrs.frozen(kw_only=True)
 class ClockConfig:
     """`base_unix_ns` fixes the real-time clock at virtual time 0 (None: the host's time at power-on, or 2020-01-01 00:00 UTC under the deterministic policy).
-    `offset_ms` is added to the host's time where `base_unix_ns` is None (VirtualBox's TimeOffset). `ns_per_1000_progress` is the deterministic policy's rate: virtual nanoseconds per 1,000 progress units."""
+    `offset_ms` is added to the host's time where `base_unix_ns` is None (VirtualBox's TimeOffset).
+    `ns_per_1000_progress` is the deterministic policy's rate: virtual nanoseconds per 1,000 progress units."""
 
     policy: ClockPolicy = ClockPolicy.HOST
     base_unix_ns: int | None = None
