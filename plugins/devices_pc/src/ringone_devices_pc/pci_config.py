@@ -72,22 +72,24 @@ class Window(Protocol):
 class _Bar:
     """One base address register and the window behind it. `placed` is where the window is shown now, None while it is not."""
 
-    __slots__ = ("address_mask", "blocked", "command_bit", "last", "offset", "own_bit", "placed", "size", "window")
+    __slots__ = ("address_mask", "blocked", "enable", "last", "offset", "own_bit", "placed", "size", "window")
 
-    def __init__(self, offset: int, size: int, window: Window, *, command_bit: int, last: int, own_bit: int = 0) -> None:
+    def __init__(self, offset: int, size: int, window: Window, *, enable: tuple[int, int], last: int, own_bit: int = 0) -> None:
         self.offset = offset
         self.size = size
         self.window = window
-        self.command_bit = command_bit
+        self.enable = enable
         self.last = last
         self.own_bit = own_bit
         self.address_mask = 0x1_0000_0000 - size
         self.placed: int | None = None
         self.blocked = False
 
-    def wanted(self, command: int, value: int) -> int | None:
+    def wanted(self, data: bytearray) -> int | None:
         """Where the registers ask the window to be. Address 0 means that nobody has placed it."""
-        if not command & self.command_bit or value & self.own_bit != self.own_bit:
+        at, bit = self.enable
+        value = int.from_bytes(data[self.offset : self.offset + 4], "little")
+        if not data[at] & bit or value & self.own_bit != self.own_bit:
             return None
         base = value & self.address_mask
         return base if base and base + self.size - 1 <= self.last else None
@@ -159,7 +161,7 @@ class PciConfigSpace:
         self._clearable[offset:end] = clears.to_bytes(size, "little")
 
     def on_write(self, first: int, last: int, written: Callable[[], None]) -> None:
-        """Call `written()` after every guest write that touches bytes `first` to `last`, and after reset and load."""
+        """Call `written()` after every guest write that touches bytes `first` to `last`, and at reset; after `load` the owner itself looks at what it keeps."""
         self._watchers.append((first, last, written))
 
     def add_io_bar(self, index: int, size: int, window: Window) -> None:
@@ -167,20 +169,27 @@ class PciConfigSpace:
         self._require_power_of_two(size, 4)
         offset = BAR0 + 4 * index
         self.register(offset, 4, BAR_IO, writable=0x1_0000_0000 - size)
-        self._bars.append(_Bar(offset, size, window, command_bit=COMMAND_IO, last=_MAX_IO))
+        self._bars.append(_Bar(offset, size, window, enable=(COMMAND, COMMAND_IO), last=_MAX_IO))
 
     def add_memory_bar(self, index: int, size: int, window: Window, *, prefetchable: bool = False) -> None:
         """BAR `index` decodes `size` bytes of 32-bit memory space, a power of two of at least a page, while the command register's memory bit is set."""
         self._require_power_of_two(size, PAGE_SIZE)
         offset = BAR0 + 4 * index
         self.register(offset, 4, BAR_PREFETCHABLE if prefetchable else 0, writable=0x1_0000_0000 - size)
-        self._bars.append(_Bar(offset, size, window, command_bit=COMMAND_MEMORY, last=_MAX_MEMORY))
+        self._bars.append(_Bar(offset, size, window, enable=(COMMAND, COMMAND_MEMORY), last=_MAX_MEMORY))
 
     def add_rom_bar(self, size: int, window: Window) -> None:
         """The expansion ROM register: as a memory BAR, with its own enable bit besides."""
         self._require_power_of_two(size, PAGE_SIZE)
         self.register(EXPANSION_ROM, 4, writable=0x1_0000_0000 - size | ROM_ENABLE)
-        self._bars.append(_Bar(EXPANSION_ROM, size, window, command_bit=COMMAND_MEMORY, last=_MAX_MEMORY, own_bit=ROM_ENABLE))
+        self._bars.append(_Bar(EXPANSION_ROM, size, window, enable=(COMMAND, COMMAND_MEMORY), last=_MAX_MEMORY, own_bit=ROM_ENABLE))
+
+    def add_io_base(self, offset: int, size: int, window: Window, *, enable: tuple[int, int], preset: int = 0) -> None:
+        """A base register of the chip's own (PMBASE), at any offset, switched by a bit of the configuration byte that `enable` names: (offset, mask).
+        It holds `preset` after reset."""
+        self._require_power_of_two(size, 4)
+        self.register(offset, 4, BAR_IO | preset, writable=_MAX_IO + 1 - size)
+        self._bars.append(_Bar(offset, size, window, enable=enable, last=_MAX_IO))
 
     @staticmethod
     def _require_power_of_two(size: int, smallest: int) -> None:
@@ -200,8 +209,7 @@ class PciConfigSpace:
             value >>= 8
             mask = writable[at]
             data[at] = (data[at] & ~mask | byte & mask) & ~(byte & clearable[at])
-        if offset < EXPANSION_ROM + 4:
-            self._decode()
+        self._decode()
         for first, last, written in self._watchers:
             if first < end and offset <= last:
                 written()
@@ -220,11 +228,13 @@ class PciConfigSpace:
         """Try the windows again that found their place taken; the bus calls it when something else may have moved away."""
         for bar in self._bars:
             if bar.blocked:
-                bar.place(bar.wanted(self.data[COMMAND], self.config_read(bar.offset, 4)))
+                bar.place(bar.wanted(self.data))
 
     def reset(self) -> None:
         self.data[:] = self._reset_values
-        self._apply()
+        self._decode()
+        for _first, _last, written in self._watchers:
+            written()
 
     def save(self) -> bytes:
         return bytes(self.data)
@@ -236,14 +246,8 @@ class PciConfigSpace:
         if any((data[at] ^ self._reset_values[at]) & ~self._writable[at] for part in _IDENTITY for at in part):
             raise SnapshotError(f"PCI configuration space of device {data[:4].hex()}; expected {self._reset_values[:4].hex()} with the same class")
         self.data[:] = data
-        self._apply()
-
-    def _apply(self) -> None:
         self._decode()
-        for _first, _last, written in self._watchers:
-            written()
 
     def _decode(self) -> None:
-        command = self.data[COMMAND]
         for bar in self._bars:
-            bar.place(bar.wanted(command, self.config_read(bar.offset, 4)))
+            bar.place(bar.wanted(self.data))
