@@ -11,7 +11,19 @@ from ringone.api.hooks import hookimpl
 if TYPE_CHECKING:
     from ringone.api.devices import DeviceSpec
 
-CHIPS: tuple[str, ...] = ()
+CHIPS: tuple[str, ...] = (
+    "debug_port",
+    "fw_cfg",
+    "i440fx",
+    "i8254",
+    "i8259",
+    "piix3",
+    "piix4_pm",
+    "port92",
+    "port_b",
+    "post_port",
+    "system_rom",
+)
 """Folders of this package, one a chip, each exporting `SPEC`."""
 
 
