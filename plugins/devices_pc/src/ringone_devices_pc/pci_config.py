@@ -11,7 +11,8 @@ A chip builds its space once, then hands it to the bus::
     config.add_io_bar(4, 16, context.map_ports(0, 16, read=..., write=..., enabled=False))
     bus.attach(1, 1, config)
 
-Windows are created disabled. A BAR that the guest lays over something that is already there decodes nothing until `settle` finds room.
+Windows are created disabled, those in memory space at priority -1, so that RAM and ROM cover what a guest lays over them. Where a guest lays two windows over
+each other, the one that moved last is in force.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ class Window(Protocol):
 class _Bar:
     """One base address register and the window behind it. `placed` is where the window is shown now, None while it is not."""
 
-    __slots__ = ("address_mask", "blocked", "enable", "last", "offset", "own_bit", "placed", "size", "window")
+    __slots__ = ("address_mask", "enable", "last", "offset", "own_bit", "placed", "size", "window")
 
     def __init__(self, offset: int, size: int, window: Window, *, enable: tuple[int, int], last: int, own_bit: int = 0) -> None:
         self.offset = offset
@@ -83,7 +84,6 @@ class _Bar:
         self.own_bit = own_bit
         self.address_mask = 0x1_0000_0000 - size
         self.placed: int | None = None
-        self.blocked = False
 
     def wanted(self, data: bytearray) -> int | None:
         """Where the registers ask the window to be. Address 0 means that nobody has placed it."""
@@ -95,22 +95,13 @@ class _Bar:
         return base if base and base + self.size - 1 <= self.last else None
 
     def place(self, base: int | None) -> None:
-        if base == self.placed and not self.blocked:
+        if base == self.placed:
             return
-        if self.placed is not None:
-            self.window.set_enabled(False)
-            self.placed = None
-        self.blocked = False
-        if base is None:
-            return
-        try:
+        if base is not None:
             self.window.move(base)
-            self.window.set_enabled(True)
-        except AssemblyError:
-            self.window.set_enabled(False)
-            self.blocked = True
-        else:
-            self.placed = base
+        if (base is None) != (self.placed is None):
+            self.window.set_enabled(base is not None)
+        self.placed = base
 
 
 class PciConfigSpace:
@@ -223,12 +214,6 @@ class PciConfigSpace:
     def set(self, offset: int, size: int, value: int) -> None:
         """Change a register from the chip's side: no mask, no callback."""
         self.data[offset : offset + size] = value.to_bytes(size, "little")
-
-    def settle(self) -> None:
-        """Try the windows again that found their place taken; the bus calls it when something else may have moved away."""
-        for bar in self._bars:
-            if bar.blocked:
-                bar.place(bar.wanted(self.data))
 
     def reset(self) -> None:
         self.data[:] = self._reset_values

@@ -97,7 +97,6 @@ class I440fx:
     def __init__(self, context: DeviceContext, options: I440fxOptions) -> None:
         self._address = 0
         self._functions: list[PciFunction | None] = [None] * 256
-        self._spaces: list[PciConfigSpace] = []
         self._rom = context.link("rom", LowRom)  # type: ignore[type-abstract]
         context.map_ports(options.base, 1, read=self._confadd_read, write=self._confadd_write, widths=(1, 2, 4), name="CONFADD")
         context.map_ports(options.base + 4, 4, read=self._confdata_read, write=self._confdata_write, widths=(1, 2, 4), name="CONFDATA")
@@ -146,11 +145,8 @@ class I440fx:
         if address & (CONFADD_ENABLE | CONFADD_BUS) != CONFADD_ENABLE:
             return
         function = self._functions[address >> 8 & 0xFF]
-        if function is None:
-            return
-        function.config_write(address & 0xFC | offset, size, value)
-        for space in self._spaces:
-            space.settle()
+        if function is not None:
+            function.config_write(address & 0xFC | offset, size, value)
 
     # --- PciBus --------------------------------------------------------------------------------------------------------------------------------------------
 
@@ -161,8 +157,6 @@ class I440fx:
         if self._functions[place] is not None:
             raise AssemblyError(f"PCI place {device}.{function} is taken")
         self._functions[place] = pci_function
-        if isinstance(pci_function, PciConfigSpace):
-            self._spaces.append(pci_function)
 
     # --- BIOS shadow ---------------------------------------------------------------------------------------------------------------------------------------
 
