@@ -18,6 +18,7 @@ CHIPS: tuple[str, ...] = (
     "i8254",
     "i8259",
     "piix3",
+    "piix3_ide",
     "piix4_pm",
     "port92",
     "port_b",
