@@ -26,10 +26,7 @@ class InputLine:
         self.sources: list[OutputLine] = []
 
     def combined(self) -> bool:
-        for source in self.sources:
-            if source.level:
-                return True
-        return False
+        return True in [source.level for source in self.sources]
 
 
 class OutputLine:

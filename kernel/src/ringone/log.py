@@ -61,7 +61,7 @@ class ComponentLogger(logging.Logger):
         self._now_ns = now_ns
         self.addFilter(RateLimit())
 
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802
+    def isEnabledFor(self, level: int) -> bool:
         return self._registered.isEnabledFor(level)
 
     def handle(self, record: logging.LogRecord) -> None:

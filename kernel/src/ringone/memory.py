@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from ringone.api.errors import AddressOverlapError, AssemblyError, BackendError, ConfigError, DeviceError
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, MemoryBlock, MemoryListener, MmioRead, MmioWrite, PageKind
@@ -96,7 +96,7 @@ class AddressSpace:
         self.shadowings = 0
         self.map_memory("ram", self._store.ram, 0, ram_bytes)
 
-    # --- Host memory -----------------------------------------------------------------------------------------------------------------------------------------
+    # --- Host memory ------------------------------------------------------------------------------------------------------------------------------------------
 
     @property
     def ram(self) -> StoredBlock:
@@ -123,7 +123,7 @@ class AddressSpace:
         """Assembly is over: no further blocks, so `backing` keeps its size."""
         self._store.freeze()
 
-    # --- Regions -----------------------------------------------------------------------------------------------------------------------------------------------
+    # --- Regions ----------------------------------------------------------------------------------------------------------------------------------------------
 
     def map_memory(
         self,
@@ -139,7 +139,8 @@ class AddressSpace:
         enabled: bool = True,
     ) -> MappedRegion:
         if block_offset % PAGE_SIZE or block_offset < 0 or block_offset + size > block.size:
-            raise AssemblyError(f"{size:#x} bytes at {block_offset:#x} of block {block.name!r} are not whole pages within its {block.size:#x} bytes", component=owner)
+            message = f"{size:#x} bytes at {block_offset:#x} of block {block.name!r} are not whole pages within its {block.size:#x} bytes"
+            raise AssemblyError(message, component=owner)
         region = MappedRegion(self, owner, name or block.name, base, size, priority)
         region.kind = _RAM if writable else _ROM
         region.first_offset = block.backing_offset + block_offset
@@ -259,7 +260,7 @@ class AddressSpace:
             changes.append(MapChange(run_start, end - run_start))
         return changes
 
-    # --- The processor's view --------------------------------------------------------------------------------------------------------------------------------
+    # --- The processor's view ---------------------------------------------------------------------------------------------------------------------------------
 
     def listen(self, memory_changed: MemoryListener | None, code_changed: CodeListener | None) -> None:
         """Whom to tell of map changes and of memory written by others: the CPU backend."""
@@ -389,7 +390,7 @@ class AddressSpace:
         owners = (region.owner for region in self._regions if slot and region.handlers and region.handlers[:2] == slot[:2])
         return DeviceError(next(owners, "memory"), f"{verb} of {size} bytes at address {address:#010x}")
 
-    # --- Bus masters -------------------------------------------------------------------------------------------------------------------------------------------
+    # --- Bus masters ------------------------------------------------------------------------------------------------------------------------------------------
 
     def read(self, address: int, size: int) -> bytes:
         """What a bus master reads: RAM and ROM, all ones elsewhere."""

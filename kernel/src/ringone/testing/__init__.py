@@ -2,3 +2,7 @@
 
 `ringone.testing.devices` (the conformance kit) needs hypothesis, so it is imported by name and not from here.
 """
+
+from ringone.testing.harness import DeviceHarness, FakePciBus
+
+__all__ = ["DeviceHarness", "FakePciBus"]
