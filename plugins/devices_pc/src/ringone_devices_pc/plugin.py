@@ -15,6 +15,7 @@ CHIPS: tuple[str, ...] = (
     "debug_port",
     "fw_cfg",
     "i440fx",
+    "i8237",
     "i8254",
     "i8259",
     "piix3",

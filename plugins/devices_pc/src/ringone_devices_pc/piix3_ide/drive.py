@@ -168,13 +168,13 @@ class Drive(ABC):
         end = position + size
         if end > len(data):
             end = len(data)
-            data[position:end] = value.to_bytes(4, "little")[: end - position]
+            data[position:end] = (value & 0xFFFF_FFFF).to_bytes(4, "little")[: end - position]
         elif size == 2:
-            _put_u16(data, position, value)
+            _put_u16(data, position, value & 0xFFFF)
         elif size == 4:
-            _put_u32(data, position, value)
+            _put_u32(data, position, value & 0xFFFF_FFFF)
         else:
-            data[position] = value
+            data[position] = value & 0xFF
         self.position = end
         if end == len(data):
             self.block_written()
