@@ -1,0 +1,68 @@
+"""A small assembler over iced-x86's encoder: instructions in order, labels, one encode at the end."""
+
+from __future__ import annotations
+
+from iced_x86 import BlockEncoder, Code, Instruction, MemoryOperand, Register
+
+__all__ = ["Assembler", "Code", "MemoryOperand", "Register"]
+
+
+class Assembler:
+    """Collects instructions of one routine. Operands: `Register` numbers, ints as immediates, `MemoryOperand`s."""
+
+    def __init__(self, bits: int = 64) -> None:
+        self._bits = bits
+        self._instructions: list[Instruction] = []
+        self._labels: dict[str, int] = {}
+        self._pending: list[str] = []
+        self._branches: list[tuple[int, int, str]] = []
+
+    def label(self, name: str) -> None:
+        """Name the next instruction."""
+        self._pending.append(name)
+
+    def _append(self, instruction: Instruction) -> None:
+        index = len(self._instructions)
+        instruction.ip = index + 1
+        for name in self._pending:
+            self._labels[name] = index + 1
+        self._pending.clear()
+        self._instructions.append(instruction)
+
+    def op(self, code: int) -> None:
+        self._append(Instruction.create(code))
+
+    def reg(self, code: int, register: int) -> None:
+        self._append(Instruction.create_reg(code, register))
+
+    def reg_reg(self, code: int, target: int, source: int) -> None:
+        self._append(Instruction.create_reg_reg(code, target, source))
+
+    def reg_imm(self, code: int, target: int, value: int) -> None:
+        self._append(Instruction.create_reg_i32(code, target, value) if value < 1 << 31 else Instruction.create_reg_u32(code, target, value))
+
+    def reg_mem(self, code: int, target: int, source: MemoryOperand) -> None:
+        self._append(Instruction.create_reg_mem(code, target, source))
+
+    def mem_reg(self, code: int, target: MemoryOperand, source: int) -> None:
+        self._append(Instruction.create_mem_reg(code, target, source))
+
+    def mem_imm(self, code: int, target: MemoryOperand, value: int) -> None:
+        self._append(Instruction.create_mem_i32(code, target, value))
+
+    def mem(self, code: int, target: MemoryOperand) -> None:
+        self._append(Instruction.create_mem(code, target))
+
+    def branch(self, code: int, label: str) -> None:
+        self._branches.append((len(self._instructions), code, label))
+        self._append(Instruction.create_branch(code, 0))
+
+    def encode(self, address: int) -> bytes:
+        """The machine code for this host address. Raises KeyError for a label that was never placed."""
+        for index, code, label in self._branches:
+            instruction = Instruction.create_branch(code, self._labels[label])
+            instruction.ip = index + 1
+            self._instructions[index] = instruction
+        encoder = BlockEncoder(self._bits)
+        encoder.add_many(self._instructions)
+        return encoder.encode(address)

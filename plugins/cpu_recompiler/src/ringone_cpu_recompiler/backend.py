@@ -1,0 +1,269 @@
+"""The recompiler backend: Unicorn is the whole processor, guest ring 0 runs at ring 0.
+
+`run` is the loop that a processor is between instructions: shutdown, NMI, INTR, halt, then guest code until something stops it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from ringone.api import statistics as names
+from ringone.api.cpu import CpuContext, CpuState, ExitReason, RunBudget, RunResult
+from ringone.api.memory import MapChange
+
+from ringone_cpu_recompiler import cpuid, layout, state
+from ringone_cpu_recompiler.descriptors import Descriptors
+from ringone_cpu_recompiler.engine import Engine, Stop
+from ringone_cpu_recompiler.env import CS, D_HFLAGS2, EAX, EBX, ECX, EDX, ESP, FLAG_IF, FLAG_RF, FLAG_VM, HF2_NMI, Q_EFLAGS, Q_EIP, SS
+from ringone_cpu_recompiler.interrupts import Interrupts, Source, TripleFault
+from ringone_cpu_recompiler.options import RecompilerOptions
+from ringone_cpu_recompiler.paging import GuestFault
+from ringone_cpu_recompiler.tasks import TaskSwitcher
+
+_D_IS_INT = layout.ERROR_CODE // 4 + 1
+_D_ERROR_CODE = layout.ERROR_CODE // 4
+_VECTOR_NMI = 2
+_VECTOR_UD = 6
+_VECTOR_GP = 13
+_FLAT_CODE = 0xC09B00
+_FLAT_DATA = 0xC09300
+_OPCODE_SYSENTER = 0x34
+
+_SLICE_NS = 1_000_000
+"""Longest stretch between looks at the host's clock, in nanoseconds."""
+_FIRST_RATE = 100
+_MIN_SLICE = 2_000
+
+
+class RecompilerBackend:
+    """Meets `ringone.api.cpu.CpuBackend`."""
+
+    def __init__(self, context: CpuContext, options: RecompilerOptions) -> None:
+        self._context = context
+        self._now_ns = context.now_ns
+        self._acknowledge = context.acknowledge_interrupt
+        self._tsc_mhz = options.tsc_mhz
+        self._leaves = cpuid.leaves(context.model)
+        self._has_sysenter = "sep" in context.model.features
+        self._engine = Engine(context, self)
+        self._env = self._engine.env
+        paging = self._engine.paging
+        descriptors = Descriptors(self._env, paging)
+        tasks = TaskSwitcher(self._env, paging, descriptors, self._engine.flush_tlb)
+        self._interrupts = Interrupts(self._env, paging, descriptors, tasks)
+        self._intr = False
+        self._nmi_pending = False
+        self._halted = False
+        self._shutdown = False
+        self._tsc_zero_ns = 0
+        self._rate = _FIRST_RATE
+        self._halts = 0
+        self._interrupts_taken = 0
+        self._soft_interrupts = 0
+        self._exceptions = [0] * 256
+        self.reset()
+
+    # --- CpuBackend -----------------------------------------------------------------------------------------------------------------------------------------
+
+    def run(self, budget: RunBudget) -> RunResult:
+        if budget.progress is not None:
+            return RunResult(reason=self._run_progress(budget.progress))
+        return RunResult(reason=self._run_host_time(budget.host_ns or 0))
+
+    def _run_progress(self, progress: int) -> ExitReason:
+        limit = self.progress() + progress
+        while True:
+            reason = self._between_instructions()
+            if reason is not None:
+                return reason
+            left = limit - self.progress()
+            if left <= 0:
+                return ExitReason.BUDGET
+            reason = self._execute(left)
+            if reason is not None:
+                return reason
+
+    def _run_host_time(self, host_ns: int) -> ExitReason:
+        clock = time.monotonic_ns
+        now = clock()
+        end = now + host_ns
+        while True:
+            reason = self._between_instructions()
+            if reason is not None:
+                return reason
+            left = end - now
+            if left <= 0:
+                return ExitReason.BUDGET
+            slice_ns = left if left < _SLICE_NS else _SLICE_NS
+            allowance = slice_ns * self._rate // 1000
+            start_progress = self.progress()
+            reason = self._execute(allowance if allowance > _MIN_SLICE else _MIN_SLICE)
+            start, now = now, clock()
+            elapsed = now - start
+            if elapsed > 50_000:
+                measured = (self.progress() - start_progress) * 1000 // elapsed
+                self._rate = (self._rate * 3 + measured) // 4 + 1
+            if reason is not None:
+                return reason
+
+    def _between_instructions(self) -> ExitReason | None:
+        """Take what is pending at an instruction boundary; the reason to leave `run`, or None to execute."""
+        if self._shutdown:
+            return ExitReason.SHUTDOWN
+        if self._engine.take_exit_request():
+            return ExitReason.EXIT_REQUESTED
+        try:
+            if self._nmi_pending and not self._env.d[D_HFLAGS2] & HF2_NMI:
+                self._nmi_pending = self._halted = False
+                self._env.d[D_HFLAGS2] |= HF2_NMI
+                self._interrupts.deliver(_VECTOR_NMI, Source.HARDWARE)
+            elif self._intr and self._engine.can_interrupt():
+                self._halted = False
+                self._interrupts_taken += 1
+                self._interrupts.deliver(self._acknowledge(), Source.HARDWARE)
+        except TripleFault:
+            self._shutdown = True
+            return ExitReason.SHUTDOWN
+        return ExitReason.HALT if self._halted else None
+
+    def _execute(self, allowance: int) -> ExitReason | None:
+        stop = self._engine.run(allowance)
+        if stop is Stop.PAGE_FAULT:
+            self._exceptions[14] += 1
+            try:
+                self._interrupts.fault(self._engine.fault)
+            except TripleFault:
+                self._shutdown = True
+        elif stop is Stop.HALTED:
+            self._halted = True
+            self._halts += 1
+        return None
+
+    def progress(self) -> int:
+        return self._engine.progress()
+
+    def request_exit(self) -> None:
+        self._engine.request_exit()
+
+    def set_intr(self, level: bool) -> None:
+        self._intr = level
+        self._engine.set_interrupt_waiting(level)
+
+    def pulse_nmi(self) -> None:
+        self._nmi_pending = True
+        self._engine.request_exit()
+
+    def reset(self) -> None:
+        self._tsc_zero_ns = self._now_ns()
+        self._apply(state.reset_state())
+
+    def memory_changed(self, changes: Sequence[MapChange]) -> None:
+        self._engine.memory_changed(changes)
+
+    def invalidate_code(self, start: int, size: int) -> None:
+        self._engine.invalidate_code(start, size)
+
+    def save_state(self) -> CpuState:
+        return state.save(
+            self._engine.unicorn,
+            self._env,
+            tsc_offset_ns=self._now_ns() - self._tsc_zero_ns,
+            halted=self._halted,
+            shutdown=self._shutdown,
+            nmi_pending=self._nmi_pending,
+        )
+
+    def load_state(self, new: CpuState) -> None:
+        self._tsc_zero_ns = self._now_ns() - new.tsc_offset_ns
+        self._apply(new)
+
+    def _apply(self, new: CpuState) -> None:
+        state.load(self._engine.unicorn, self._env, new)
+        self._halted = new.halted
+        self._shutdown = new.shutdown
+        self._nmi_pending = new.nmi_pending
+        self._engine.flush_tlb()
+
+    def statistics(self) -> Mapping[str, int]:
+        engine = self._engine
+        counters = {
+            names.EXITS: engine.runs,
+            names.HALTS: self._halts,
+            names.INTERRUPTS: self._interrupts_taken,
+            names.SOFT_INTERRUPTS: self._soft_interrupts,
+            names.EXCEPTIONS: sum(self._exceptions),
+            names.PAGE_FAULTS: self._exceptions[14],
+            names.PORT_READS: engine.port_reads,
+            names.PORT_WRITES: engine.port_writes,
+            names.MMIO_READS: engine.mmio_reads,
+            names.MMIO_WRITES: engine.mmio_writes,
+            names.TLB_FILLS: engine.fills,
+            f"{names.TLB_FILLS}/Slow": engine.slow_fills,
+            names.CODE_INVALIDATIONS: engine.code_invalidations,
+            "EM/Progress": engine.progress(),
+        }
+        counters.update((f"{names.EXCEPTIONS}/{vector:02x}", count) for vector, count in enumerate(self._exceptions) if count)
+        return counters
+
+    def close(self) -> None:
+        self._engine.close()
+
+    # --- EngineEvents ---------------------------------------------------------------------------------------------------------------------------------------
+
+    def exception(self, vector: int) -> None:
+        d = self._env.d
+        try:
+            if d[_D_IS_INT]:
+                self._soft_interrupts += 1
+                d[_D_IS_INT] = 0
+                self._interrupts.deliver(vector, Source.SOFTWARE)
+            else:
+                self._exceptions[vector & 0xFF] += 1
+                self._interrupts.deliver(vector, Source.EXCEPTION, d[_D_ERROR_CODE] & 0xFFFF)
+        except TripleFault:
+            self._stop_for_shutdown()
+
+    def invalid_opcode(self) -> None:
+        self._exceptions[_VECTOR_UD] += 1
+        try:
+            self._interrupts.deliver(_VECTOR_UD, Source.EXCEPTION)
+        except TripleFault:
+            self._stop_for_shutdown()
+
+    def _stop_for_shutdown(self) -> None:
+        self._shutdown = True
+        self._engine.request_exit()
+
+    def cpuid(self) -> None:
+        q = self._env.q
+        q[EAX], q[EBX], q[ECX], q[EDX] = cpuid.lookup(self._leaves, q[EAX] & 0xFFFFFFFF)
+
+    def rdtsc(self) -> None:
+        ticks = (self._now_ns() - self._tsc_zero_ns) * self._tsc_mhz // 1000
+        q = self._env.q
+        q[EAX] = ticks & 0xFFFFFFFF
+        q[EDX] = ticks >> 32 & 0xFFFFFFFF
+
+    def fast_call(self, opcode: int) -> None:
+        """SYSENTER (SDM vol. 2B); SYSCALL does not exist on a 32-bit Intel processor."""
+        msr_cs = self._env.d[layout.SYSENTER_CS // 4]
+        try:
+            if opcode != _OPCODE_SYSENTER or not self._has_sysenter:
+                self.invalid_opcode()
+            elif not msr_cs & 0xFFFC:
+                self._interrupts.fault(GuestFault(_VECTOR_GP, 0))
+            else:
+                self._sysenter(msr_cs)
+        except TripleFault:
+            self._stop_for_shutdown()
+
+    def _sysenter(self, msr_cs: int) -> None:
+        env = self._env
+        q = env.q
+        q[Q_EFLAGS] &= ~(FLAG_VM | FLAG_IF | FLAG_RF)
+        env.set_segment(CS, msr_cs & 0xFFFC, 0, 0xFFFFFFFF, _FLAT_CODE | 0xF0000)
+        env.set_segment(SS, msr_cs + 8 & 0xFFFC, 0, 0xFFFFFFFF, _FLAT_DATA | 0xF0000)
+        q[ESP] = q[layout.SYSENTER_ESP // 8] & 0xFFFFFFFF
+        q[Q_EIP] = q[layout.SYSENTER_EIP // 8] & 0xFFFFFFFF
+        env.update_hflags(0)

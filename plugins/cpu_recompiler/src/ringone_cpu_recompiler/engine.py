@@ -1,0 +1,440 @@
+"""Unicorn as the processor of a PC: guest-physical memory, the virtual TLB, precise stops, and callbacks for what needs the VMM.
+
+What the engine leaves to its owner comes through `EngineEvents`: exceptions and INT n (Unicorn delivers none), port I/O, CPUID, RDTSC, SYSENTER, SYSCALL. The rules that keep it right:
+
+* Translation. Unicorn's "physical" addresses are ours: memory lies at its offset in the machine's backing, guest-physical address G of anything else at ``MMIO_BASE + G``.
+* Self-modifying code. Unicorn forgets to watch a page for writes once a store went through a TLB entry without X. So once a page has been fetched from, every writable
+  entry for it carries X too (slow but right), and its first fetch flushes the TLB. A page that is written again and again without being fetched has its translations dropped and becomes plain data again.
+* Stops happen at the start of a translation block, before any of it ran (`stubs`). `no_exit_request` keeps the translator from testing for exits after every load and
+  store, where an exit would run the instruction twice; it also halves the time of memory-heavy code.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import enum
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ringone.api.cpu import CpuContext
+from ringone.api.errors import BackendError
+from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, PageKind
+
+from ringone_cpu_recompiler import binding, layout, stubs
+from ringone_cpu_recompiler.binding import Unicorn
+from ringone_cpu_recompiler.env import D_HFLAGS, D_LIMIT, D_OLD_EXCEPTION, FLAG_IF, GDT, HF_INHIBIT_IRQ, LDT, Q_BASE, Q_EFLAGS, Q_EIP, TR, Env
+from ringone_cpu_recompiler.paging import FETCH, PTE_W, READ, WRITE, GuestFault, Paging
+from ringone_cpu_recompiler.stubs import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE
+
+MMIO_BASE = 1 << 36
+PAGES = 1 << 20
+
+PORT_ACCESS_COST = 300
+"""Progress units (bytes of code) that a port access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
+
+_DATA_AGAIN_AFTER = 4
+"""Writes misses of a code page, without a fetch between, after which it counts as data."""
+
+_ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
+_SYSTEM_SEGMENT_OPCODES = frozenset(
+    [0x07, 0x0F, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xE4, 0xE5, 0xE6, 0xE7, 0xEA, 0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F, 0xFF]
+)
+"""First opcode bytes of instructions that make the processor itself read a descriptor table or the TSS on behalf of user code."""
+_CLASS_OF_KIND = bytes(
+    {PageKind.RAM: CLASS_DIRECT | CLASS_WRITABLE, PageKind.ROM: CLASS_DIRECT}.get(PageKind(kind), 0) if kind in PageKind.__members__.values() else 0 for kind in range(256)
+)
+_DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
+_PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
+
+
+class Stop(enum.Enum):
+    """Why `Engine.run` returned."""
+
+    STOPPED = "stopped"
+    """At a block boundary: budget, exit request or deliverable interrupt."""
+    HALTED = "halted"
+    PAGE_FAULT = "page-fault"
+    """`Engine.fault` holds it; EIP is at the faulting instruction."""
+
+
+class EngineEvents(Protocol):
+    """What the engine's owner handles, on the machine's thread, while guest code is stopped in place."""
+
+    def exception(self, vector: int) -> None:
+        """INT n (EIP behind it) or a fault or trap found by the processor (EIP as the SDM says); change the state in place."""
+        ...
+
+    def invalid_opcode(self) -> None: ...
+    def cpuid(self) -> None: ...
+    def rdtsc(self) -> None: ...
+    def fast_call(self, opcode: int) -> None:
+        """SYSENTER (0x34) or SYSCALL (0x05): EIP is at it; leave EIP where the guest goes on."""
+        ...
+
+
+class Engine:
+    """One processor. All methods but `request_exit` belong to the machine's thread."""
+
+    def __init__(self, context: CpuContext, events: EngineEvents) -> None:
+        self._memory = context.memory
+        self._events = events
+        self._read_port = context.read_port
+        self._write_port = context.write_port
+        self.port_reads = 0
+        self.port_writes = 0
+        self.mmio_reads = 0
+        self.mmio_writes = 0
+        self.slow_fills = 0
+        self.code_invalidations = 0
+        self.runs = 0
+        self.fault = GuestFault(14)
+        self._bypass = False
+        self._failure: BaseException | None = None
+        self.unicorn = self._unicorn = Unicorn()
+        self._unicorn.use_no_exits()
+        self._unicorn.map_memory(0, len(self._memory.backing), self._memory.backing_address)
+        self._unicorn.use_virtual_tlb()
+        found = layout.locate(self._unicorn)
+        self._invalid_address = ctypes.c_uint64.from_address(found.invalid_address)
+        ctypes.c_bool.from_address(found.no_exit_request).value = True
+        self.env = Env(self._unicorn, found.env)
+        self.paging = Paging(self.env, self._memory)
+        self._classes = bytearray(PAGES)
+        self._frames = array.array("I", bytes(4 * PAGES))
+        self._write_misses: dict[int, int] = {}
+        self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
+        control = memoryview(self._control).cast("B")
+        self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
+        self._exit_request = control[stubs.EXIT_REQUEST : stubs.EXIT_REQUEST + 4].cast("I")
+        self._interrupt_waiting = control[stubs.INTERRUPT_WAITING : stubs.INTERRUPT_WAITING + 4].cast("I")
+        self._words = control.cast("Q")
+        self._progress = 0
+        self._allowance = 0
+        self._install_hooks()
+        self.memory_changed([MapChange(0, PAGES)])
+
+    # --- Set-up ---------------------------------------------------------------------------------------------------------------------------------------------
+
+    def _install_hooks(self) -> None:
+        unicorn = self._unicorn
+        slow_fill = binding.FillCallback(self._fill_hook)
+        self._keep_fill = slow_fill
+        anchors = (ctypes.c_uint8.from_buffer(self._classes), ctypes.c_uint32.from_buffer(self._frames))
+        self._anchors = anchors
+        words = self._words
+        words[stubs.EMU_STOP // 8] = unicorn.emu_stop_address
+        words[stubs.ENV // 8] = self.env.address
+        words[stubs.CLASSES // 8] = ctypes.addressof(anchors[0])
+        words[stubs.FRAMES // 8] = ctypes.addressof(anchors[1])
+        words[stubs.BACKING // 8] = self._memory.backing_address
+        words[stubs.SLOW_FILL // 8] = ctypes.cast(slow_fill, ctypes.c_void_p).value or 0
+        control = ctypes.addressof(self._control)
+        self._stubs = self._make_stubs()
+        if self._stubs is not None:
+            unicorn.hook(binding.HOOK_TLB_FILL, self._stubs.fill, user_data=control)
+            unicorn.hook(binding.HOOK_BLOCK, self._stubs.block, user_data=control)
+        else:
+            unicorn.hook(binding.HOOK_TLB_FILL, slow_fill)
+            unicorn.hook(binding.HOOK_BLOCK, binding.BlockCallback(self._block_hook))
+        unicorn.hook(binding.HOOK_INTR, binding.InterruptCallback(self._interrupt_hook))
+        unicorn.hook(binding.HOOK_INSN_INVALID, binding.InvalidCallback(self._invalid_hook))
+        unicorn.hook(binding.HOOK_INSN, binding.InCallback(self._in_hook), instruction=binding.INS_IN)
+        unicorn.hook(binding.HOOK_INSN, binding.OutCallback(self._out_hook), instruction=binding.INS_OUT)
+        for instruction, handler in (
+            (binding.INS_CPUID, self._events.cpuid),
+            (binding.INS_RDTSC, self._events.rdtsc),
+        ):
+            unicorn.hook(binding.HOOK_INSN, binding.SkipCallback(self._skip_hook(handler)), instruction=instruction)
+        for instruction, opcode in ((binding.INS_SYSENTER, 0x34), (binding.INS_SYSCALL, 0x05)):
+            unicorn.hook(binding.HOOK_INSN, binding.SkipCallback(self._fast_call_hook(opcode)), instruction=instruction)
+        unicorn.map_mmio(MMIO_BASE, (PAGES + 1) << PAGE_SHIFT, binding.MmioReadCallback(self._mmio_read_hook), binding.MmioWriteCallback(self._mmio_write_hook))
+
+    def _make_stubs(self) -> stubs.NativeStubs | None:
+        if not stubs.native_code_works():
+            return None
+        try:
+            return stubs.NativeStubs()
+        except OSError:
+            return None
+
+    def _guard(self, failure: BaseException) -> None:
+        """A callback raised: keep the first exception for `run`'s caller and stop."""
+        if self._failure is None:
+            self._failure = failure
+        self._exit_request[0] = 1
+        self._unicorn.stop()
+
+    # --- Running ----------------------------------------------------------------------------------------------------------------------------------------------
+
+    def run(self, allowance: int) -> Stop:
+        """Run guest code for at most `allowance` progress units. Raises what a callback raised."""
+        self.runs += 1
+        self._allowance = allowance
+        self._budget[0] = allowance
+        words = self._words
+        words[stubs.STOPPED // 8] = 0
+        self._pending_fault = None
+        unicorn = self._unicorn
+        error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], 0, 0, 0)
+        self._progress += allowance - self._budget[0]
+        self._allowance = self._budget[0] = 0
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        if words[stubs.STOPPED // 8]:
+            return Stop.STOPPED
+        if error == binding.ERR_OK:
+            return Stop.HALTED
+        if self._pending_fault is not None:
+            self.fault, self._pending_fault = self._pending_fault, None
+            self.fault.address = self._invalid_address.value & 0xFFFFFFFF
+            return Stop.PAGE_FAULT
+        raise BackendError("recompiler", f"Unicorn stopped with error {error} at EIP {self.env.q[Q_EIP]:#x}")
+
+    _pending_fault: GuestFault | None = None
+
+    def progress(self) -> int:
+        """Bytes of guest code executed, and what port accesses cost."""
+        return self._progress + self._allowance - self._budget[0]
+
+    def request_exit(self) -> None:
+        self._exit_request[0] = 1
+
+    def take_exit_request(self) -> bool:
+        """Whether an exit was asked for; forgets it."""
+        if self._exit_request[0]:
+            self._exit_request[0] = 0
+            return True
+        return False
+
+    def set_interrupt_waiting(self, waiting: bool) -> None:
+        """Stop at the first block at which the guest can take an interrupt."""
+        self._interrupt_waiting[0] = waiting
+
+    def can_interrupt(self) -> bool:
+        """EFLAGS.IF is set and no STI or MOV SS shadow holds."""
+        return bool(self.env.q[Q_EFLAGS] & FLAG_IF) and not self.env.d[D_HFLAGS] & HF_INHIBIT_IRQ
+
+    @property
+    def fills(self) -> int:
+        return self._words[stubs.FILLS // 8]
+
+    def flush_tlb(self) -> None:
+        self._unicorn.flush_tlb()
+
+    # --- Memory -----------------------------------------------------------------------------------------------------------------------------------------------
+
+    def memory_changed(self, changes: Sequence[MapChange]) -> None:
+        """Take over the flat map of these pages; translations of code that lay there are dropped."""
+        memory = self._memory
+        classes = self._classes
+        frames = self._frames
+        for change in changes:
+            first, end = change.first_page, change.first_page + change.page_count
+            kinds = memory.kinds[first:end]
+            former = bytes(classes[first:end])
+            classes[first:end] = kinds.translate(_CLASS_OF_KIND)
+            for run in _DIRECT_KINDS.finditer(kinds):
+                for index in range(*run.span()):
+                    page = first + index
+                    frame = memory.backing_offset(page) >> PAGE_SHIFT
+                    if frame == frames[page]:
+                        classes[page] |= former[index] & CLASS_FETCHED
+                    frames[page] = frame
+        self._words[stubs.A20_PAGES // 8] = memory.a20_mask >> PAGE_SHIFT
+        self._unicorn.flush_tlb()
+
+    def invalidate_code(self, start: int, size: int) -> None:
+        """Guest-physical bytes changed behind the translator's back."""
+        classes = self._classes
+        for page in range(start >> PAGE_SHIFT, (start + size - 1 >> PAGE_SHIFT) + 1):
+            if page < PAGES and classes[page] & CLASS_FETCHED:
+                low = max(start, page << PAGE_SHIFT)
+                high = min(start + size, page + 1 << PAGE_SHIFT)
+                self._drop_translations(page, low & PAGE_SIZE - 1, high - low)
+
+    def _drop_translations(self, page: int, offset: int = 0, size: int = PAGE_SIZE) -> None:
+        """Unicorn takes a linear address here and looks it up as a fetch, so the hook answers with the identity for a moment."""
+        self.code_invalidations += 1
+        address = (self._frames[page] << PAGE_SHIFT) + offset
+        classes_word = self._words[stubs.CLASSES // 8]
+        self._words[stubs.CLASSES // 8] = _NOTHING_DIRECT_ADDRESS
+        self._bypass = True
+        self._unicorn.flush_tlb()
+        self._unicorn.remove_cache(address, address + size)
+        self._bypass = False
+        self._words[stubs.CLASSES // 8] = classes_word
+        self._unicorn.flush_tlb()
+
+    # --- Callbacks --------------------------------------------------------------------------------------------------------------------------------------------
+
+    def _fill_hook(self, _uc: int, address: int, kind: int, entry: int, _user: int) -> bool:
+        try:
+            if self._bypass:
+                paddr, rights = address, binding.PROT_READ | binding.PROT_EXEC
+            else:
+                self.slow_fills += 1
+                paddr, rights = self._fill(address & 0xFFFFFFFF, _ACCESS[kind])
+        except GuestFault as fault:
+            self._pending_fault = fault
+            return False
+        except BaseException as failure:
+            self._guard(failure)
+            paddr, rights = MMIO_BASE + (PAGES << PAGE_SHIFT), binding.UC_PROT_ALL
+        ctypes.c_uint64.from_address(entry).value = paddr
+        ctypes.c_uint32.from_address(entry + 8).value = rights
+        return True
+
+    def _fill(self, address: int, access: int) -> tuple[int, int]:
+        """``(Unicorn's address, PROT bits)`` for one page. Raises `GuestFault`."""
+        user = self.env.cpl == 3
+        try:
+            physical, rights = self.paging.translate(address, access, user)
+        except GuestFault:
+            if not user or access == FETCH or not self._is_system_access(address):
+                raise
+            physical, rights = self.paging.translate(address, access, False)
+        page = (physical & (self._memory.a20_mask if physical < 1 << 32 else -1)) >> PAGE_SHIFT
+        if page >= PAGES:
+            return MMIO_BASE + (PAGES << PAGE_SHIFT), binding.UC_PROT_ALL
+        page_class = self._classes[page]
+        if not page_class & CLASS_DIRECT:
+            return MMIO_BASE + (page << PAGE_SHIFT), binding.UC_PROT_ALL
+        paddr = self._frames[page] << PAGE_SHIFT
+        if access == FETCH:
+            if not page_class & CLASS_FETCHED:
+                self._classes[page] |= CLASS_FETCHED
+                self._unicorn.flush_tlb()
+            self._write_misses.pop(page, None)
+            return paddr, binding.PROT_READ | binding.PROT_EXEC
+        if access == WRITE:
+            return self._fill_write(page, page_class, paddr)
+        if page_class & CLASS_FETCHED:
+            return paddr, binding.PROT_READ | binding.PROT_EXEC
+        if rights & PTE_W and page_class & CLASS_WRITABLE:
+            return paddr, binding.PROT_READ | binding.PROT_WRITE
+        return paddr, binding.PROT_READ
+
+    def _fill_write(self, page: int, page_class: int, paddr: int) -> tuple[int, int]:
+        if not page_class & CLASS_WRITABLE:
+            return MMIO_BASE + (page << PAGE_SHIFT), binding.PROT_WRITE
+        if not page_class & CLASS_FETCHED:
+            return paddr, binding.PROT_READ | binding.PROT_WRITE
+        misses = self._write_misses.get(page, 0) + 1
+        if misses < _DATA_AGAIN_AFTER:
+            self._write_misses[page] = misses
+            return paddr, binding.UC_PROT_ALL
+        del self._write_misses[page]
+        self._drop_translations(page)
+        self._classes[page] &= ~CLASS_FETCHED
+        return paddr, binding.PROT_READ | binding.PROT_WRITE
+
+    def _is_system_access(self, address: int) -> bool:
+        """Whether a user-mode access that the page tables forbid is really the processor reading a descriptor table or the TSS, which it does as a supervisor.
+
+        Unicorn tells only the page, so both must fit: the page holds part of a table, and the instruction is one that uses tables."""
+        q, d = self.env.q, self.env.d
+        for table in (GDT, LDT, TR):
+            if q[Q_BASE[table]] & 0xFFFFF000 <= address <= q[Q_BASE[table]] + d[D_LIMIT[table]]:
+                break
+        else:
+            return False
+        try:
+            code = self.paging.read(q[Q_BASE[1]] + q[Q_EIP], 15)
+        except GuestFault:
+            code = self.paging.read(q[Q_BASE[1]] + q[Q_EIP], 1)
+        opcode = next((byte for byte in code if byte not in _PREFIXES), 0)
+        return opcode in _SYSTEM_SEGMENT_OPCODES
+
+    def _block_hook(self, _uc: int, _address: int, size: int, _user: int) -> None:
+        """The block stub in Python, for hosts without it."""
+        self._budget[0] -= size
+        stop = self._budget[0] < 0 or self._exit_request[0]
+        if not stop and self._interrupt_waiting[0]:
+            stop = self.can_interrupt()
+        if stop:
+            self._budget[0] += size
+            self._words[stubs.STOPPED // 8] = 1
+            self._unicorn.stop()
+
+    def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
+        try:
+            self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
+            self._events.exception(vector)
+        except BaseException as failure:
+            self._guard(failure)
+
+    def _invalid_hook(self, _uc: int, _user: int) -> bool:
+        try:
+            self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
+            self._events.invalid_opcode()
+        except BaseException as failure:
+            self._guard(failure)
+        return True
+
+    def _in_hook(self, _uc: int, port: int, size: int, _user: int) -> int:
+        self._budget[0] -= PORT_ACCESS_COST
+        self.port_reads += 1
+        try:
+            return self._read_port(port, size)
+        except BaseException as failure:
+            self._guard(failure)
+            return 0xFFFFFFFF
+
+    def _out_hook(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
+        self._budget[0] -= PORT_ACCESS_COST
+        self.port_writes += 1
+        try:
+            self._write_port(port, size, value)
+        except BaseException as failure:
+            self._guard(failure)
+
+    def _mmio_read_hook(self, _uc: int, offset: int, size: int, _user: int) -> int:
+        self.mmio_reads += 1
+        try:
+            if offset >= PAGES << PAGE_SHIFT:
+                return (1 << 8 * size) - 1
+            return self._memory.mmio_read(offset, size)
+        except BaseException as failure:
+            self._guard(failure)
+            return (1 << 8 * size) - 1
+
+    def _mmio_write_hook(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
+        self.mmio_writes += 1
+        if offset >= PAGES << PAGE_SHIFT:
+            return
+        try:
+            self._memory.mmio_write(offset, size, value)
+        except BaseException as failure:
+            self._guard(failure)
+
+    def _skip_hook(self, handler: Callable[[], None]) -> Callable[[Any, Any], int]:
+        def hook(_uc: Any, _user: Any) -> int:
+            try:
+                handler()
+            except BaseException as failure:
+                self._guard(failure)
+            return 1
+
+        return hook
+
+    def _fast_call_hook(self, opcode: int) -> Callable[[Any, Any], int]:
+        def hook(_uc: Any, _user: Any) -> int:
+            try:
+                self._events.fast_call(opcode)
+                self.env.q[Q_EIP] = self.env.q[Q_EIP] - 2 & 0xFFFFFFFF  # Unicorn adds the instruction's length afterwards.
+            except BaseException as failure:
+                self._guard(failure)
+            return 1
+
+        return hook
+
+    def close(self) -> None:
+        self._unicorn.close()
+
+
+_NOTHING_DIRECT = (ctypes.c_uint8 * PAGES)()
+_NOTHING_DIRECT_ADDRESS = ctypes.addressof(_NOTHING_DIRECT)
+"""A class table in which no page is direct: sends every fill to Python."""

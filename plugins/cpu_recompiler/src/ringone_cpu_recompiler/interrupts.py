@@ -1,0 +1,271 @@
+"""Delivery of interrupts and exceptions through the guest's IDT (SDM vol. 3, chapter 6), which Unicorn does not do.
+
+Real-address mode, protected mode with 16- and 32-bit gates, privilege change through the TSS, virtual-8086 mode, task gates; faults during delivery, double fault, shutdown.
+Everything that can fault is checked before anything changes.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+
+from ringone_cpu_recompiler.descriptors import (
+    TYPE_INTERRUPT_GATE16,
+    TYPE_INTERRUPT_GATE32,
+    TYPE_TASK_GATE,
+    TYPE_TRAP_GATE16,
+    TYPE_TRAP_GATE32,
+    TYPE_TSS32,
+    VECTOR_DF,
+    VECTOR_GP,
+    VECTOR_NP,
+    VECTOR_SS,
+    VECTOR_TS,
+    Descriptors,
+    dpl_of,
+    limit_of,
+    system_type,
+)
+from ringone_cpu_recompiler.env import (
+    CR0_PE,
+    CS,
+    D_FLAGS,
+    D_LIMIT,
+    D_SELECTOR,
+    DESC_B,
+    DESC_C,
+    DESC_CODE,
+    DESC_P,
+    DESC_S,
+    DESC_W,
+    DS,
+    ES,
+    ESP,
+    FLAG_AC,
+    FLAG_IF,
+    FLAG_NT,
+    FLAG_RF,
+    FLAG_TF,
+    FLAG_VM,
+    FS,
+    GS,
+    IDT,
+    Q_BASE,
+    Q_CR0,
+    Q_EFLAGS,
+    Q_EIP,
+    SS,
+    TR,
+    Env,
+)
+from ringone_cpu_recompiler.paging import VECTOR_PF, GuestFault, Paging
+from ringone_cpu_recompiler.tasks import TaskSwitcher
+
+_WITH_ERROR_CODE = frozenset([8, 10, 11, 12, 13, 14, 17])
+_CONTRIBUTORY = frozenset([0, 10, 11, 12, 13])
+_FAULTS = frozenset([0, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19])
+"""Exceptions that report the instruction itself: EFLAGS.RF is set in their frame."""
+_GATES = frozenset([TYPE_TASK_GATE, TYPE_INTERRUPT_GATE16, TYPE_TRAP_GATE16, TYPE_INTERRUPT_GATE32, TYPE_TRAP_GATE32])
+
+
+class Source(enum.Enum):
+    HARDWARE = "hardware"
+    SOFTWARE = "software"
+    """INT n, INT3, INTO: the gate's DPL is checked."""
+    EXCEPTION = "exception"
+
+
+class TripleFault(Exception):
+    """The processor shuts down."""
+
+
+class Interrupts:
+    """Delivers into one processor."""
+
+    def __init__(self, env: Env, paging: Paging, descriptors: Descriptors, tasks: TaskSwitcher) -> None:
+        self._env = env
+        self._paging = paging
+        self._descriptors = descriptors
+        self._tasks = tasks
+
+    def deliver(self, vector: int, source: Source, error_code: int | None = None) -> None:
+        """Enter the handler; faults on the way become exceptions of their own (SDM vol. 3, table 6-5). Raises `TripleFault`."""
+        while True:
+            try:
+                self._enter(vector, source, error_code)
+                return
+            except GuestFault as fault:
+                if fault.vector == VECTOR_PF:
+                    self._paging.set_cr2(fault.address)
+                vector, error_code = self._escalate(vector, source, fault)
+                source = Source.EXCEPTION
+
+    def fault(self, fault: GuestFault) -> None:
+        """Deliver an exception that was found outside of delivery."""
+        if fault.vector == VECTOR_PF:
+            self._paging.set_cr2(fault.address)
+        self.deliver(fault.vector, Source.EXCEPTION, fault.error_code)
+
+    def _escalate(self, vector: int, source: Source, fault: GuestFault) -> tuple[int, int | None]:
+        if source is Source.EXCEPTION:
+            if vector == VECTOR_DF:
+                raise TripleFault
+            second_is_contributory = fault.vector in _CONTRIBUTORY
+            if (vector in _CONTRIBUTORY and second_is_contributory) or (vector == VECTOR_PF and (second_is_contributory or fault.vector == VECTOR_PF)):
+                return VECTOR_DF, 0
+        return fault.vector, fault.error_code
+
+    def _enter(self, vector: int, source: Source, error_code: int | None) -> None:
+        if self._env.q[Q_CR0] & CR0_PE:
+            self._enter_protected(vector, source, error_code if vector in _WITH_ERROR_CODE and source is Source.EXCEPTION else None)
+        else:
+            self._enter_real(vector)
+
+    # --- Real-address mode: SDM vol. 3, 21.1.4 ------------------------------------------------------------------------------------------------------------------
+
+    def _enter_real(self, vector: int) -> None:
+        env, paging = self._env, self._paging
+        q, d = env.q, env.d
+        if vector * 4 + 3 > d[D_LIMIT[IDT]]:
+            raise GuestFault(VECTOR_GP, vector * 8 + 2)
+        offset, selector = struct.unpack("<HH", paging.read(q[Q_BASE[IDT]] + vector * 4, 4))
+        flags = env.eflags
+        frame = struct.pack("<HHH", q[Q_EIP] & 0xFFFF, d[D_SELECTOR[CS]], flags & 0xFFFF)
+        mask = 0xFFFFFFFF if d[D_FLAGS[SS]] & DESC_B else 0xFFFF
+        sp = q[ESP] - 6 & mask
+        base = q[Q_BASE[SS]]
+        if sp + 5 <= mask:
+            paging.write(base + sp, frame)
+        else:
+            for index in range(0, 6, 2):
+                paging.write(base + (sp + index & mask), frame[index : index + 2])
+        q[ESP] = q[ESP] & ~mask & 0xFFFFFFFF | sp
+        env.eflags = flags & ~(FLAG_IF | FLAG_TF | FLAG_AC | FLAG_RF)
+        env.set_real_mode_segment(CS, selector)
+        q[Q_EIP] = offset
+        env.update_hflags(0)
+
+    # --- Protected mode: SDM vol. 3, 6.12 -----------------------------------------------------------------------------------------------------------------------
+
+    def _enter_protected(self, vector: int, source: Source, error_code: int | None) -> None:
+        q, d = self._env.q, self._env.d
+        external = 0 if source is Source.SOFTWARE else 1
+        if vector * 8 + 7 > d[D_LIMIT[IDT]]:
+            raise GuestFault(VECTOR_GP, vector * 8 + 2 | external)
+        low, high = struct.unpack("<II", self._paging.read(q[Q_BASE[IDT]] + vector * 8, 8))
+        gate = system_type(high)
+        if gate not in _GATES:
+            raise GuestFault(VECTOR_GP, vector * 8 + 2 | external)
+        if source is Source.SOFTWARE and dpl_of(high) < self._env.cpl:
+            raise GuestFault(VECTOR_GP, vector * 8 + 2)
+        if not high & DESC_P:
+            raise GuestFault(VECTOR_NP, vector * 8 + 2 | external)
+        if gate == TYPE_TASK_GATE:
+            self._tasks.switch(low >> 16, external)
+            if error_code is not None:
+                self._tasks.push_error_code(error_code)
+            return
+        self._enter_gate(vector, gate, low, high, source, external, error_code)
+
+    def _enter_gate(self, vector: int, gate: int, low: int, high: int, source: Source, external: int, error_code: int | None) -> None:
+        env, descriptors = self._env, self._descriptors
+        q, d = env.q, env.d
+        wide = gate in (TYPE_INTERRUPT_GATE32, TYPE_TRAP_GATE32)
+        selector = low >> 16
+        offset = high & 0xFFFF0000 | low & 0xFFFF if wide else low & 0xFFFF
+        if not selector & 0xFFFC:
+            raise GuestFault(VECTOR_GP, external)
+        code_low, code_high, code_address = descriptors.find(selector, VECTOR_GP, external)
+        cpl = env.cpl
+        dpl = dpl_of(code_high)
+        if not code_high & DESC_S or not code_high & DESC_CODE or dpl > cpl:
+            raise GuestFault(VECTOR_GP, selector & 0xFFFC | external)
+        if not code_high & DESC_P:
+            raise GuestFault(VECTOR_NP, selector & 0xFFFC | external)
+        flags = env.eflags
+        v86 = bool(flags & FLAG_VM)
+        conforming = bool(code_high & DESC_C)
+        if v86 and (conforming or dpl != 0):
+            raise GuestFault(VECTOR_GP, selector & 0xFFFC | external)
+        if wide and offset > limit_of(code_low, code_high):
+            raise GuestFault(VECTOR_GP, external)
+        inner = not conforming and dpl < cpl
+        new_cpl = dpl if inner else cpl
+        saved_flags = flags | FLAG_RF if source is Source.EXCEPTION and vector in _FAULTS else flags
+        values = [] if error_code is None else [error_code]
+        values += [q[Q_EIP], d[D_SELECTOR[CS]], saved_flags]
+        if inner:
+            stack = self._inner_stack(dpl, external)
+            values += [q[ESP], d[D_SELECTOR[SS]]]
+            if v86:
+                values += [d[D_SELECTOR[register]] for register in (ES, DS, FS, GS)]
+            ss_selector, esp, ss_low, ss_high, ss_address = stack
+            new_esp = self._push_all(values, wide, new_cpl, ss_selector, esp, ss_low, ss_high, external)
+            ss_high = descriptors.set_accessed(ss_address, ss_high)
+            code_high = descriptors.set_accessed(code_address, code_high)
+            if v86:
+                for register in (ES, DS, FS, GS):
+                    descriptors.load_null(register, 0)
+            descriptors.load(SS, ss_selector & 0xFFFC | dpl, ss_low, ss_high)
+            q[ESP] = new_esp
+        else:
+            q[ESP] = self._push_same(values, wide, new_cpl, external)
+            code_high = descriptors.set_accessed(code_address, code_high)
+        descriptors.load(CS, selector & 0xFFFC | new_cpl, code_low, code_high)
+        q[Q_EIP] = offset
+        cleared = FLAG_TF | FLAG_NT | FLAG_RF | FLAG_VM
+        if gate in (TYPE_INTERRUPT_GATE16, TYPE_INTERRUPT_GATE32):
+            cleared |= FLAG_IF
+        q[Q_EFLAGS] &= ~cleared
+        env.update_hflags(new_cpl)
+
+    def _inner_stack(self, dpl: int, external: int) -> tuple[int, int, int, int, int]:
+        """``(SS, ESP, descriptor low, high, address)`` for an inner ring, from the TSS."""
+        q, d = self._env.q, self._env.d
+        wide = system_type(d[D_FLAGS[TR]]) & ~2 == TYPE_TSS32
+        offset = 4 + dpl * 8 if wide else 2 + dpl * 4
+        size = 6 if wide else 4
+        if not d[D_FLAGS[TR]] & DESC_P or offset + size - 1 > d[D_LIMIT[TR]]:
+            raise GuestFault(VECTOR_TS, d[D_SELECTOR[TR]] & 0xFFFC | external)
+        esp, selector = struct.unpack("<IH" if wide else "<HH", self._paging.read(q[Q_BASE[TR]] + offset, size))
+        if not selector & 0xFFFC:
+            raise GuestFault(VECTOR_TS, external)
+        low, high, address = self._descriptors.find(selector, VECTOR_TS, external)
+        if selector & 3 != dpl or dpl_of(high) != dpl or not high & DESC_S or high & DESC_CODE or not high & DESC_W:
+            raise GuestFault(VECTOR_TS, selector & 0xFFFC | external)
+        if not high & DESC_P:
+            raise GuestFault(VECTOR_SS, selector & 0xFFFC | external)
+        return selector, esp, low, high, address
+
+    def _push_all(self, values: list[int], wide: bool, cpl: int, selector: int, esp: int, low: int, high: int, external: int) -> int:
+        """Push onto a stack whose descriptor is not loaded yet; `values` lowest address first. Returns the new ESP."""
+        base = low >> 16 | (high & 0xFF) << 16 | high & 0xFF000000
+        return self._store(values, wide, cpl, base, limit_of(low, high), high, esp, selector & 0xFFFC | external)
+
+    def _push_same(self, values: list[int], wide: bool, cpl: int, external: int) -> int:
+        q, d = self._env.q, self._env.d
+        return self._store(values, wide, cpl, q[Q_BASE[SS]], d[D_LIMIT[SS]], d[D_FLAGS[SS]], q[ESP], external)
+
+    def _store(self, values: list[int], wide: bool, cpl: int, base: int, limit: int, flags: int, esp: int, error_code: int) -> int:
+        size = 4 if wide else 2
+        total = len(values) * size
+        mask = 0xFFFFFFFF if flags & DESC_B else 0xFFFF
+        sp = esp - total & mask
+        if not _stack_fits(sp, total, limit, flags, mask):
+            raise GuestFault(VECTOR_SS, error_code)
+        if wide:
+            frame = struct.pack(f"<{len(values)}I", *[value & 0xFFFFFFFF for value in values])
+        else:
+            frame = struct.pack(f"<{len(values)}H", *[value & 0xFFFF for value in values])
+        self._paging.write(base + sp, frame, cpl == 3)
+        return esp & ~mask & 0xFFFFFFFF | sp
+
+
+def _stack_fits(sp: int, total: int, limit: int, flags: int, mask: int) -> bool:
+    """Whether ``[sp, sp + total)`` lies in an expand-up or expand-down stack segment."""
+    last = sp + total - 1
+    if last > mask:
+        return False
+    if flags & DESC_C:  # expand-down, for data segments
+        return sp > limit
+    return last <= limit

@@ -1,0 +1,169 @@
+"""Guest page-table walks (SDM vol. 3, 4.3 and 4.4): none, 32-bit with 4 MiB pages, PAE with 2 MiB pages and execute-disable.
+
+The slow path of the TLB-fill hook and every access that the VMM itself makes for the processor (descriptor tables, interrupt frames, task segments). Accessed and dirty bits are
+set as the processor would. Reserved bits are checked where 32-bit guests can see them: PAE directory pointers and entries beyond 4 GiB read as unmapped memory, not as faults.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from ringone.api.memory import PhysicalMemory
+
+from ringone_cpu_recompiler.env import CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, EFER_NXE, Q_CR0, Q_CR2, Q_CR3, Q_CR4, Q_EFER, Env
+
+PTE_P = 1 << 0
+PTE_W = 1 << 1
+PTE_U = 1 << 2
+PTE_A = 1 << 5
+PTE_D = 1 << 6
+PTE_PS = 1 << 7
+PTE_NX = 1 << 63
+
+PF_PRESENT = 1 << 0
+PF_WRITE = 1 << 1
+PF_USER = 1 << 2
+PF_FETCH = 1 << 4
+
+VECTOR_PF = 14
+
+_ADDRESS_MASK = 0x000F_FFFF_FFFF_F000
+
+READ, WRITE, FETCH = 0, 1, 2
+
+
+class GuestFault(Exception):
+    """An exception that the guest must see. `address` is CR2 for page faults."""
+
+    def __init__(self, vector: int, error_code: int | None = None, address: int = 0) -> None:
+        super().__init__(vector, error_code)
+        self.vector = vector
+        self.error_code = error_code
+        self.address = address
+
+
+class Paging:
+    """Translation and linear memory access for one processor."""
+
+    def __init__(self, env: Env, memory: PhysicalMemory) -> None:
+        self._q = env.q
+        self._memory = memory
+
+    def _entry(self, address: int, size: int) -> int:
+        return int.from_bytes(self._memory.read(address & self._memory.a20_mask, size), "little")
+
+    def _set_bits(self, address: int, entry: int, bits: int) -> None:
+        self._memory.write(address & self._memory.a20_mask, bytes([(entry | bits) & 0xFF]))
+
+    def translate(self, address: int, access: int, user: bool) -> tuple[int, int]:
+        """``(guest-physical address before A20, rights)`` of a linear address; rights is PTE_W where a store would succeed without another walk. Raises `GuestFault` with #PF."""
+        q = self._q
+        if not q[Q_CR0] & CR0_PG:
+            return address, PTE_W
+        if q[Q_CR4] & CR4_PAE:
+            return self._translate_pae(address, access, user)
+        return self._translate_32bit(address, access, user)
+
+    def _fault(self, address: int, access: int, user: bool, present: int) -> GuestFault:
+        code = present
+        if access == WRITE:
+            code |= PF_WRITE
+        elif access == FETCH and self._nx_enabled():
+            code |= PF_FETCH
+        if user:
+            code |= PF_USER
+        return GuestFault(VECTOR_PF, code, address)
+
+    def _nx_enabled(self) -> bool:
+        return bool(self._q[Q_CR4] & CR4_PAE and self._q[Q_EFER] & EFER_NXE)
+
+    def _translate_32bit(self, address: int, access: int, user: bool) -> tuple[int, int]:
+        pde_address = (self._q[Q_CR3] & 0xFFFFF000) + (address >> 22) * 4
+        pde = self._entry(pde_address, 4)
+        if not pde & PTE_P:
+            raise self._fault(address, access, user, 0)
+        if pde & PTE_PS and self._q[Q_CR4] & CR4_PSE:
+            rights = self._leaf(address, access, user, pde_address, pde, pde)
+            return pde & 0xFFC00000 | address & 0x3FFFFF, rights
+        if not pde & PTE_A:
+            self._set_bits(pde_address, pde, PTE_A)
+        pte_address = (pde & 0xFFFFF000) + (address >> 12 & 0x3FF) * 4
+        pte = self._entry(pte_address, 4)
+        if not pte & PTE_P:
+            raise self._fault(address, access, user, 0)
+        rights = self._leaf(address, access, user, pte_address, pte, pde & pte)
+        return pte & 0xFFFFF000 | address & 0xFFF, rights
+
+    def _translate_pae(self, address: int, access: int, user: bool) -> tuple[int, int]:
+        pdpte = self._entry((self._q[Q_CR3] & 0xFFFFFFE0) + (address >> 30) * 8, 8)
+        if not pdpte & PTE_P:
+            raise self._fault(address, access, user, 0)
+        pde_address = (pdpte & _ADDRESS_MASK) + (address >> 21 & 0x1FF) * 8
+        pde = self._entry(pde_address, 8)
+        if not pde & PTE_P:
+            raise self._fault(address, access, user, 0)
+        if pde & PTE_PS:
+            if pde & PTE_NX and access == FETCH and self._nx_enabled():
+                raise self._fault(address, access, user, PF_PRESENT)
+            rights = self._leaf(address, access, user, pde_address, pde, pde)
+            return pde & 0x000F_FFFF_FFE0_0000 | address & 0x1FFFFF, rights
+        if not pde & PTE_A:
+            self._set_bits(pde_address, pde, PTE_A)
+        pte_address = (pde & _ADDRESS_MASK) + (address >> 12 & 0x1FF) * 8
+        pte = self._entry(pte_address, 8)
+        if not pte & PTE_P:
+            raise self._fault(address, access, user, 0)
+        if (pde | pte) & PTE_NX and access == FETCH and self._nx_enabled():
+            raise self._fault(address, access, user, PF_PRESENT)
+        rights = self._leaf(address, access, user, pte_address, pte, pde & pte)
+        return pte & _ADDRESS_MASK | address & 0xFFF, rights
+
+    def _leaf(self, address: int, access: int, user: bool, entry_address: int, entry: int, combined: int) -> int:
+        """Check the rights that both levels grant, set A and D, and say whether a store may follow."""
+        if user and not combined & PTE_U:
+            raise self._fault(address, access, user, PF_PRESENT)
+        writable = bool(combined & PTE_W) or (not user and not self._q[Q_CR0] & CR0_WP)
+        if access == WRITE and not writable:
+            raise self._fault(address, access, user, PF_PRESENT)
+        bits = PTE_A | PTE_D if access == WRITE else PTE_A
+        if entry & bits != bits:
+            self._set_bits(entry_address, entry, bits)
+        return PTE_W if writable and (entry | bits) & PTE_D else 0
+
+    def set_cr2(self, address: int) -> None:
+        self._q[Q_CR2] = address & 0xFFFFFFFF
+
+    # Linear accesses of the VMM. They may cross a page.
+
+    def read(self, address: int, size: int, user: bool = False) -> bytes:
+        """Bytes at a linear address, with the rights of a supervisor unless `user`. Raises `GuestFault`."""
+        memory = self._memory
+        address &= 0xFFFFFFFF
+        if (address & 0xFFF) + size <= 0x1000:
+            return memory.read(self.translate(address, READ, user)[0] & memory.a20_mask, size)
+        first = 0x1000 - (address & 0xFFF)
+        return self.read(address, first, user) + self.read(address + first, size - first, user)
+
+    def check_write(self, address: int, size: int, user: bool = False) -> None:
+        """Raise the `GuestFault` that a store would raise, before anything is stored."""
+        address &= 0xFFFFFFFF
+        self.translate(address, WRITE, user)
+        if (address & 0xFFF) + size > 0x1000:
+            self.translate((address + size - 1) & 0xFFFFF000, WRITE, user)
+
+    def write(self, address: int, data: bytes, user: bool = False) -> None:
+        memory = self._memory
+        address &= 0xFFFFFFFF
+        if (address & 0xFFF) + len(data) <= 0x1000:
+            memory.write(self.translate(address, WRITE, user)[0] & memory.a20_mask, data)
+            return
+        self.check_write(address, len(data), user)
+        first = 0x1000 - (address & 0xFFF)
+        self.write(address, data[:first], user)
+        self.write(address + first, data[first:], user)
+
+    def read_u16(self, address: int, user: bool = False) -> int:
+        return int(struct.unpack("<H", self.read(address, 2, user))[0])
+
+    def read_u32(self, address: int, user: bool = False) -> int:
+        return int(struct.unpack("<I", self.read(address, 4, user))[0])

@@ -1,0 +1,348 @@
+"""The engine's hot callbacks as machine code: the block hook and the TLB-fill hook.
+
+A Python callback costs 1-3 us; Linux needs 100 million blocks and half a million fills to boot. So on x86-64 hosts with the System V calling convention two routines of a few dozen
+instructions, made with iced-x86 at start-up, do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything: slow but right.
+
+`block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
+is asked for, or an interrupt waits and the guest can take it.
+`fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers for plain memory. Whatever it cannot
+decide (faults, MMIO, ROM writes, a page's first fetch, writes to code pages, NX) it leaves to the Python hook, which starts over.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import platform
+import sys
+
+from ringone_cpu_recompiler import binding, layout
+from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register
+from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ
+
+# Byte offsets in the control block, which machine code and Python share.
+BUDGET = 0
+EMU_STOP = 8
+EXIT_REQUEST = 16
+INTERRUPT_WAITING = 20
+STOPPED = 24
+ENV = 32
+CLASSES = 40
+FRAMES = 48
+BACKING = 56
+A20_PAGES = 64
+SLOW_FILL = 72
+FILLS = 80
+CONTROL_SIZE = 96
+
+# A guest-physical page's class.
+CLASS_DIRECT = 1 << 0
+"""Reads go straight to memory."""
+CLASS_WRITABLE = 1 << 1
+CLASS_FETCHED = 1 << 2
+"""Code was fetched from it: every writable TLB entry for it must be executable too."""
+
+_WP_BIT = 16
+_PTE_A = 1 << 5
+_PTE_D = 1 << 6
+_NX_BIT = 63
+
+
+def native_code_works() -> bool:
+    """Whether this host runs the stubs."""
+    return platform.machine().lower() in ("x86_64", "amd64") and sys.platform != "win32"
+
+
+class _Code(Assembler):
+    """The assembler with the few shapes that the stubs repeat."""
+
+    def load(self, register: int, base: int, offset: int, *, wide: bool = False) -> None:
+        self.reg_mem(Code.MOV_R64_RM64 if wide else Code.MOV_R32_RM32, register, MemoryOperand(base, displ=offset))
+
+    def load_byte(self, register: int, base: int, index: int) -> None:
+        self.reg_mem(Code.MOVZX_R32_RM8, register, MemoryOperand(base, index=index))
+
+    def move(self, target: int, source: int) -> None:
+        self.reg_reg(Code.MOV_R32_RM32, target, source)
+
+    def mask(self, register: int, value: int) -> None:
+        self.reg_imm(Code.AND_RM32_IMM32, register, value)
+
+    def shift_right(self, register: int, count: int) -> None:
+        self.reg_imm(Code.SHR_RM32_IMM8, register, count)
+
+    def bit_clear(self, register: int, bit: int, label: str) -> None:
+        """Jump where a bit of the 64-bit register is 0."""
+        self.reg_imm(Code.BT_RM64_IMM8, register, bit)
+        self.branch(Code.JAE_REL32_64, label)
+
+    def bit_set(self, register: int, bit: int, label: str) -> None:
+        self.reg_imm(Code.BT_RM64_IMM8, register, bit)
+        self.branch(Code.JB_REL32_64, label)
+
+    def if_access(self, access: int, label: str) -> None:
+        self.reg_imm(Code.CMP_RM32_IMM8, Register.EDX, access)
+        self.branch(Code.JE_REL32_64, label)
+
+    def jump(self, label: str) -> None:
+        self.branch(Code.JMP_REL32_64, label)
+
+
+def _block_stub() -> Assembler:
+    code = _Code()
+    control = Register.RCX
+    code.move(Register.EDX, Register.EDX)
+    code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
+    code.branch(Code.JS_REL32_64, "stop")
+    code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)  # and INTERRUPT_WAITING, its neighbour
+    code.branch(Code.JNE_REL32_64, "attention")
+    code.op(Code.RETNQ)
+    code.label("attention")
+    code.mem_imm(Code.CMP_RM32_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)
+    code.branch(Code.JNE_REL32_64, "stop")
+    code.load(Register.RAX, control, ENV, wide=True)
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.EFLAGS), FLAG_IF)
+    code.branch(Code.JE_REL32_64, "go on")
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.HFLAGS), HF_INHIBIT_IRQ)
+    code.branch(Code.JNE_REL32_64, "go on")
+    code.label("stop")
+    code.mem_reg(Code.ADD_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
+    code.mem_imm(Code.MOV_RM64_IMM32, MemoryOperand(control, displ=STOPPED), 1)
+    code.mem(Code.JMP_RM64, MemoryOperand(control, displ=EMU_STOP))
+    code.label("go on")
+    code.op(Code.RETNQ)
+    return code
+
+
+class _FillStub:
+    """RDI uc, RSI address, EDX access, RCX entry, R8 control. R9 env; R10 the entry above the leaf, later the combined rights; R11 a guest-physical address;
+    EBP the leaf; RAX host address of the entry read last; RBX scratch."""
+
+    def __init__(self) -> None:
+        self.code = _Code()
+        self._labels = 0
+
+    def _label(self) -> str:
+        self._labels += 1
+        return f"local {self._labels}"
+
+    def build(self) -> Assembler:
+        code = self.code
+        code.mem(Code.INC_RM64, MemoryOperand(Register.R8, displ=FILLS))
+        code.reg(Code.PUSH_R64, Register.RBX)
+        code.reg(Code.PUSH_R64, Register.RBP)
+        code.load(Register.R9, Register.R8, ENV, wide=True)
+        code.load(Register.EAX, Register.R9, layout.CR)
+        code.bit_set(Register.RAX, CR0_PG.bit_length() - 1, "paging")
+        code.move(Register.R11D, Register.ESI)
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R10D, 2)
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.EBP, _PTE_A | _PTE_D)
+        code.jump("frame")
+        code.label("paging")
+        code.load(Register.EAX, Register.R9, layout.CR + 32)
+        code.bit_set(Register.RAX, CR4_PAE.bit_length() - 1, "pae")
+        self._walk_32bit()
+        self._walk_pae()
+        self._check_rights()
+        self._answer()
+        return code
+
+    def _entry_address(self, index_shift: int, index_mask: int, scale: int) -> None:
+        """R11 += index * scale, index from the linear address."""
+        code = self.code
+        code.move(Register.EAX, Register.ESI)
+        code.shift_right(Register.EAX, index_shift)
+        code.mask(Register.EAX, index_mask)
+        code.reg_mem(Code.LEA_R64_M, Register.R11, MemoryOperand(Register.R11, index=Register.RAX, scale=scale))
+
+    def _host_address(self) -> None:
+        """RAX = host address of guest-physical R11, which must be RAM."""
+        code = self.code
+        self._page_class()
+        code.mask(Register.EBX, CLASS_DIRECT | CLASS_WRITABLE)
+        code.reg_imm(Code.CMP_RM32_IMM8, Register.EBX, CLASS_DIRECT | CLASS_WRITABLE)
+        code.branch(Code.JNE_REL32_64, "slow")
+        code.load(Register.RBX, Register.R8, FRAMES, wide=True)
+        code.reg_mem(Code.MOV_R32_RM32, Register.EAX, MemoryOperand(Register.RBX, index=Register.RAX, scale=4))
+        code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
+        code.reg_mem(Code.ADD_R64_RM64, Register.RAX, MemoryOperand(Register.R8, displ=BACKING))
+        code.move(Register.EBX, Register.R11D)
+        code.mask(Register.EBX, 0xFFF)
+        code.reg_reg(Code.ADD_R64_RM64, Register.RAX, Register.RBX)
+
+    def _page_class(self) -> None:
+        """RAX = page number of R11 behind the A20 gate, EBX = its class."""
+        code = self.code
+        code.move(Register.EAX, Register.R11D)
+        code.shift_right(Register.EAX, 12)
+        code.reg_mem(Code.AND_R64_RM64, Register.RAX, MemoryOperand(Register.R8, displ=A20_PAGES))
+        code.load(Register.RBX, Register.R8, CLASSES, wide=True)
+        code.load_byte(Register.EBX, Register.RBX, Register.RAX)
+
+    def _mark(self, entry: int, bits: int) -> None:
+        """Set accessed or dirty bits in the entry at RAX where they are missing."""
+        code = self.code
+        done = self._label()
+        code.move(Register.EBX, entry)
+        code.mask(Register.EBX, bits)
+        code.reg_imm(Code.CMP_RM32_IMM8, Register.EBX, bits)
+        code.branch(Code.JE_REL32_64, done)
+        code.mem_imm(Code.OR_RM32_IMM8, MemoryOperand(Register.RAX), bits)
+        code.label(done)
+
+    def _require_low_and_executable(self, entry: int) -> None:
+        """PAE: memory above 4 GiB and fetches under NX are left to Python."""
+        code = self.code
+        done = self._label()
+        code.reg_reg(Code.MOV_R64_RM64, Register.RBX, entry)
+        code.reg_imm(Code.SHL_RM64_IMM8, Register.RBX, 1)
+        code.reg_imm(Code.SHR_RM64_IMM8, Register.RBX, 33)
+        code.branch(Code.JNE_REL32_64, "slow")
+        code.bit_clear(entry, _NX_BIT, done)
+        code.if_access(binding.MEM_FETCH, "slow")
+        code.label(done)
+
+    def _walk_32bit(self) -> None:
+        code = self.code
+        code.load(Register.R11D, Register.R9, layout.CR + 24)
+        code.mask(Register.R11D, 0xFFFFF000)
+        self._entry_address(22, 0x3FF, 4)
+        self._host_address()
+        code.load(Register.R10D, Register.RAX, 0)
+        code.bit_clear(Register.R10, 0, "slow")
+        self._mark(Register.R10D, _PTE_A)
+        code.bit_clear(Register.R10, 7, "4K table")
+        code.load(Register.EBX, Register.R9, layout.CR + 32)
+        code.bit_clear(Register.RBX, CR4_PSE.bit_length() - 1, "4K table")
+        code.move(Register.EBP, Register.R10D)
+        code.move(Register.R11D, Register.R10D)
+        code.mask(Register.R11D, 0xFFC00000)
+        code.move(Register.EBX, Register.ESI)
+        code.mask(Register.EBX, 0x3FF000)
+        code.reg_reg(Code.OR_R32_RM32, Register.R11D, Register.EBX)
+        code.jump("rights")
+        code.label("4K table")
+        code.move(Register.R11D, Register.R10D)
+        code.mask(Register.R11D, 0xFFFFF000)
+        self._entry_address(12, 0x3FF, 4)
+        self._host_address()
+        code.load(Register.EBP, Register.RAX, 0)
+        code.bit_clear(Register.RBP, 0, "slow")
+        code.reg_reg(Code.AND_R32_RM32, Register.R10D, Register.EBP)
+        code.move(Register.R11D, Register.EBP)
+        code.mask(Register.R11D, 0xFFFFF000)
+        code.jump("rights")
+
+    def _walk_pae(self) -> None:
+        code = self.code
+        code.label("pae")
+        code.load(Register.R11D, Register.R9, layout.CR + 24)
+        code.mask(Register.R11D, 0xFFFFFFE0)
+        self._entry_address(30, 3, 8)
+        self._host_address()
+        code.load(Register.R10, Register.RAX, 0, wide=True)
+        code.bit_clear(Register.R10, 0, "slow")
+        self._require_low_and_executable(Register.R10)
+        code.move(Register.R11D, Register.R10D)
+        code.mask(Register.R11D, 0xFFFFF000)
+        self._entry_address(21, 0x1FF, 8)
+        self._host_address()
+        code.load(Register.R10, Register.RAX, 0, wide=True)
+        code.bit_clear(Register.R10, 0, "slow")
+        self._require_low_and_executable(Register.R10)
+        self._mark(Register.R10D, _PTE_A)
+        code.bit_clear(Register.R10, 7, "pae 4K table")
+        code.move(Register.EBP, Register.R10D)
+        code.move(Register.R11D, Register.R10D)
+        code.mask(Register.R11D, 0xFFE00000)
+        code.move(Register.EBX, Register.ESI)
+        code.mask(Register.EBX, 0x1FF000)
+        code.reg_reg(Code.OR_R32_RM32, Register.R11D, Register.EBX)
+        code.jump("rights")
+        code.label("pae 4K table")
+        code.move(Register.R11D, Register.R10D)
+        code.mask(Register.R11D, 0xFFFFF000)
+        self._entry_address(12, 0x1FF, 8)
+        self._host_address()
+        code.load(Register.RBP, Register.RAX, 0, wide=True)
+        code.bit_clear(Register.RBP, 0, "slow")
+        self._require_low_and_executable(Register.RBP)
+        code.reg_reg(Code.AND_R32_RM32, Register.R10D, Register.EBP)
+        code.move(Register.R11D, Register.EBP)
+        code.mask(Register.R11D, 0xFFFFF000)
+
+    def _check_rights(self) -> None:
+        """U/S and R/W of both levels in R10, the leaf in EBP at RAX."""
+        code = self.code
+        code.label("rights")
+        code.load(Register.EBX, Register.R9, layout.HFLAGS)
+        code.mask(Register.EBX, HF_CPL)
+        code.reg_imm(Code.CMP_RM32_IMM8, Register.EBX, 3)
+        code.branch(Code.JNE_REL32_64, "supervisor")
+        code.bit_clear(Register.R10, 2, "slow")
+        code.jump("accessed")
+        code.label("supervisor")
+        code.load(Register.EBX, Register.R9, layout.CR)
+        code.bit_set(Register.RBX, _WP_BIT, "accessed")
+        code.reg_imm(Code.OR_RM32_IMM8, Register.R10D, 2)
+        code.label("accessed")
+        code.if_access(binding.MEM_WRITE, "dirty")
+        self._mark(Register.EBP, _PTE_A)
+        code.jump("frame")
+        code.label("dirty")
+        code.bit_clear(Register.R10, 1, "slow")
+        self._mark(Register.EBP, _PTE_A | _PTE_D)
+        code.jump("frame")
+
+    def _answer(self) -> None:
+        code = self.code
+        code.label("frame")
+        self._page_class()
+        code.bit_clear(Register.RBX, 0, "slow")
+        code.load(Register.R9, Register.R8, FRAMES, wide=True)
+        code.reg_mem(Code.MOV_R32_RM32, Register.EAX, MemoryOperand(Register.R9, index=Register.RAX, scale=4))
+        code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
+        code.if_access(binding.MEM_WRITE, "write")
+        code.if_access(binding.MEM_FETCH, "fetch")
+        code.bit_set(Register.RBX, 2, "executable")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ)
+        code.bit_clear(Register.RBX, 1, "done")
+        code.bit_clear(Register.R10, 1, "done")
+        code.bit_clear(Register.RBP, 6, "done")
+        code.label("writable")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_WRITE)
+        code.jump("done")
+        code.label("write")
+        code.bit_clear(Register.RBX, 1, "slow")
+        code.bit_clear(Register.RBX, 2, "writable")
+        code.jump("slow")
+        code.label("fetch")
+        code.bit_clear(Register.RBX, 2, "slow")
+        code.label("executable")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_EXEC)
+        code.label("done")
+        code.mem_reg(Code.MOV_RM64_R64, MemoryOperand(Register.RCX), Register.RAX)
+        code.mem_reg(Code.MOV_RM32_R32, MemoryOperand(Register.RCX, displ=8), Register.R9D)
+        code.reg(Code.POP_R64, Register.RBP)
+        code.reg(Code.POP_R64, Register.RBX)
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.EAX, 1)
+        code.op(Code.RETNQ)
+        code.label("slow")
+        code.reg(Code.POP_R64, Register.RBP)
+        code.reg(Code.POP_R64, Register.RBX)
+        code.mem(Code.JMP_RM64, MemoryOperand(Register.R8, displ=SLOW_FILL))
+
+
+class NativeStubs:
+    """The routines in executable memory; lives as long as the engine that calls them. Raises OSError where the host refuses such memory."""
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._anchor = ctypes.c_uint8.from_buffer(self._memory)
+        base = ctypes.addressof(self._anchor)
+        block = _block_stub().encode(base)
+        self.block = base
+        self.fill = base + (len(block) + 15 & ~15)
+        fill = _FillStub().build().encode(self.fill)
+        self._memory[: len(block)] = block
+        self._memory[self.fill - base : self.fill - base + len(fill)] = fill
