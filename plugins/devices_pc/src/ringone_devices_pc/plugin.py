@@ -18,6 +18,8 @@ CHIPS: tuple[str, ...] = (
     "i8237",
     "i8254",
     "i8259",
+    "mc146818",
+    "ns16550",
     "piix3",
     "piix3_ide",
     "piix4_pm",
