@@ -1,8 +1,8 @@
 """Virtual time: integer nanoseconds since power-on, and the alarms that chips set in it.
 
 Where time comes from is a policy. `HostTime` follows the host's monotonic clock while the machine runs, `ProgressTime` follows the guest's own progress (equal
-runs see equal times), `ManualTime` stands still until it is set. Under every policy the clock never runs past an alarm that has not gone off: until then the guest
-sees the time of the alarm, so no chip ever finds its own deadline in the past. Time never falls.
+runs see equal times), `ManualTime` stands still until it is set. Under every policy the clock never runs past an alarm that has not gone off: until then the
+guest sees the time of the alarm, so no chip ever finds its own deadline in the past. Time never falls.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class HostTime:
 
 
 class ProgressTime:
-    """Derived from guest progress, exactly: 1,000 progress units take `ns_per_1000_progress`. A halted processor makes none, so idle time is skipped by `set`."""
+    """Derived from guest progress, exactly: 1,000 units take `ns_per_1000_progress`. A halted processor makes none, so idle time is skipped by `set`."""
 
     catch_up_ns: int | None = None
 

@@ -1,6 +1,6 @@
 """State objects to JSON and back, by the annotations of their attrs classes.
 
-Loading trusts nothing: every field must be there, none may be extra, every value must be of the annotated type (a bool is no int) and pass the field's validators.
+Loading trusts nothing: every field must be there, none may be extra, every value must be of the annotated type (a bool is no int) and pass the validators.
 Long byte strings are moved out into blobs where the caller gives a place for them. There is no pickle and no code in a saved state.
 """
 

@@ -47,7 +47,7 @@ class FakePciBus:
 class DeviceHarness:
     """One device on the bench.
 
-    `options` is an instance of the spec's options class (its defaults where left out); `links` and `drivers` are ready objects by interface and slot. Everything the
+    `options` is an instance of the spec's options class (its defaults where left out); `links` and `drivers` are ready objects by interface and slot. What the
     device emits is in `events`, what it counts in ``stats.collect()``.
     """
 
@@ -75,7 +75,12 @@ class DeviceHarness:
             self._interfaces.provide(BENCH, interface, implementation)
             self._interfaces.connect(f"{device_id}.{interface}", f"{BENCH}.{interface}")
         parts = MachineParts(
-            ports=self.ports, memory=self.memory, lines=self.lines, clock=self.clock, interfaces=self._interfaces, emit=self.events.append
+            ports=self.ports,
+            memory=self.memory,
+            lines=self.lines,
+            clock=self.clock,
+            interfaces=self._interfaces,
+            emit=self.events.append,
         )
         log = logging.getLogger(f"ringone.{BENCH}.{device_id}")
         self.context = ComponentContext(device_id, spec, parts, drivers=dict(drivers or {}), log=log, stats=self.stats)
@@ -164,7 +169,7 @@ class DeviceHarness:
         self.device.reset()
 
     def save(self) -> dict[str, Any]:
-        """Everything a machine would save of this device: ``state`` (the device's own), ``clock`` (timers and time), ``lines`` and ``blocks`` (memory), JSON-able."""
+        """What a machine would save of this device, JSON-able: ``state`` (the device's own), ``clock`` (timers and time), ``lines`` and ``blocks`` (memory)."""
         section = save_device(self.id, self.spec, self.device)
         return {
             "type": section.kind,
