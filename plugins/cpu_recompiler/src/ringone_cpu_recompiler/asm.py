@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from iced_x86 import BlockEncoder, Code, Instruction, MemoryOperand, Register
+
+if TYPE_CHECKING:
+    from iced_x86._iced_x86_py import Code as CodeNumber
+    from iced_x86._iced_x86_py import Register as RegisterNumber
 
 __all__ = ["Assembler", "Code", "MemoryOperand", "Register"]
 
 
 class Assembler:
-    """Collects instructions of one routine. Operands: `Register` numbers, ints as immediates, `MemoryOperand`s."""
+    """Collects instructions of one routine. Operands: `Register`s, ints as immediates, `MemoryOperand`s."""
 
     def __init__(self, bits: int = 64) -> None:
         self._bits = bits
         self._instructions: list[Instruction] = []
         self._labels: dict[str, int] = {}
         self._pending: list[str] = []
-        self._branches: list[tuple[int, int, str]] = []
+        self._branches: list[tuple[int, CodeNumber, str]] = []
 
     def label(self, name: str) -> None:
         """Name the next instruction."""
@@ -29,31 +35,31 @@ class Assembler:
         self._pending.clear()
         self._instructions.append(instruction)
 
-    def op(self, code: int) -> None:
+    def op(self, code: CodeNumber) -> None:
         self._append(Instruction.create(code))
 
-    def reg(self, code: int, register: int) -> None:
+    def reg(self, code: CodeNumber, register: RegisterNumber) -> None:
         self._append(Instruction.create_reg(code, register))
 
-    def reg_reg(self, code: int, target: int, source: int) -> None:
+    def reg_reg(self, code: CodeNumber, target: RegisterNumber, source: RegisterNumber) -> None:
         self._append(Instruction.create_reg_reg(code, target, source))
 
-    def reg_imm(self, code: int, target: int, value: int) -> None:
+    def reg_imm(self, code: CodeNumber, target: RegisterNumber, value: int) -> None:
         self._append(Instruction.create_reg_i32(code, target, value) if value < 1 << 31 else Instruction.create_reg_u32(code, target, value))
 
-    def reg_mem(self, code: int, target: int, source: MemoryOperand) -> None:
+    def reg_mem(self, code: CodeNumber, target: RegisterNumber, source: MemoryOperand) -> None:
         self._append(Instruction.create_reg_mem(code, target, source))
 
-    def mem_reg(self, code: int, target: MemoryOperand, source: int) -> None:
+    def mem_reg(self, code: CodeNumber, target: MemoryOperand, source: RegisterNumber) -> None:
         self._append(Instruction.create_mem_reg(code, target, source))
 
-    def mem_imm(self, code: int, target: MemoryOperand, value: int) -> None:
+    def mem_imm(self, code: CodeNumber, target: MemoryOperand, value: int) -> None:
         self._append(Instruction.create_mem_i32(code, target, value))
 
-    def mem(self, code: int, target: MemoryOperand) -> None:
+    def mem(self, code: CodeNumber, target: MemoryOperand) -> None:
         self._append(Instruction.create_mem(code, target))
 
-    def branch(self, code: int, label: str) -> None:
+    def branch(self, code: CodeNumber, label: str) -> None:
         self._branches.append((len(self._instructions), code, label))
         self._append(Instruction.create_branch(code, 0))
 

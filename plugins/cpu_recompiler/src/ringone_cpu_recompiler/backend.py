@@ -64,7 +64,7 @@ class RecompilerBackend:
         self._exceptions = [0] * 256
         self.reset()
 
-    # --- CpuBackend -----------------------------------------------------------------------------------------------------------------------------------------
+    # --- CpuBackend ----------------------------------------
 
     def run(self, budget: RunBudget) -> RunResult:
         if budget.progress is not None:
@@ -209,7 +209,7 @@ class RecompilerBackend:
     def close(self) -> None:
         self._engine.close()
 
-    # --- EngineEvents ---------------------------------------------------------------------------------------------------------------------------------------
+    # --- EngineEvents ----------------------------------------
 
     def exception(self, vector: int) -> None:
         d = self._env.d

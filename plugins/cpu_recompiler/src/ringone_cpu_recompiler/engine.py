@@ -1,12 +1,15 @@
 """Unicorn as the processor of a PC: guest-physical memory, the virtual TLB, precise stops, and callbacks for what needs the VMM.
 
-What the engine leaves to its owner comes through `EngineEvents`: exceptions and INT n (Unicorn delivers none), port I/O, CPUID, RDTSC, SYSENTER, SYSCALL. The rules that keep it right:
+What the engine leaves to its owner comes through `EngineEvents`: exceptions and INT n (Unicorn delivers none), port I/O, CPUID, RDTSC, SYSENTER,
+SYSCALL. The rules that keep it right:
 
-* Translation. Unicorn's "physical" addresses are ours: memory lies at its offset in the machine's backing, guest-physical address G of anything else at ``MMIO_BASE + G``.
-* Self-modifying code. Unicorn forgets to watch a page for writes once a store went through a TLB entry without X. So once a page has been fetched from, every writable
-  entry for it carries X too (slow but right), and its first fetch flushes the TLB. A page that is written again and again without being fetched has its translations dropped and becomes plain data again.
-* Stops happen at the start of a translation block, before any of it ran (`stubs`). `no_exit_request` keeps the translator from testing for exits after every load and
-  store, where an exit would run the instruction twice; it also halves the time of memory-heavy code.
+* Translation. Unicorn's "physical" addresses are ours: memory lies at its offset in the machine's backing, guest-physical address G of anything else
+  at ``MMIO_BASE + G``.
+* Self-modifying code. Unicorn forgets to watch a page for writes once a store went through a TLB entry without X. So once a page has been fetched from,
+  every writable entry for it carries X too (slow but right), and its first fetch flushes the TLB. A page that is written again and again without being
+  fetched has its translations dropped and becomes plain data again.
+* Stops happen at the start of a translation block, before any of it ran (`stubs`). `no_exit_request` keeps the translator from testing for exits after
+  every load and store, where an exit would run the instruction twice; it also halves the time of memory-heavy code.
 """
 
 from __future__ import annotations
@@ -43,7 +46,8 @@ _SYSTEM_SEGMENT_OPCODES = frozenset(
 )
 """First opcode bytes of instructions that make the processor itself read a descriptor table or the TSS on behalf of user code."""
 _CLASS_OF_KIND = bytes(
-    {PageKind.RAM: CLASS_DIRECT | CLASS_WRITABLE, PageKind.ROM: CLASS_DIRECT}.get(PageKind(kind), 0) if kind in PageKind.__members__.values() else 0 for kind in range(256)
+    {PageKind.RAM: CLASS_DIRECT | CLASS_WRITABLE, PageKind.ROM: CLASS_DIRECT}.get(PageKind(kind), 0) if kind in PageKind.__members__.values() else 0
+    for kind in range(256)
 )
 _DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
 _PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
@@ -115,7 +119,7 @@ class Engine:
         self._install_hooks()
         self.memory_changed([MapChange(0, PAGES)])
 
-    # --- Set-up ---------------------------------------------------------------------------------------------------------------------------------------------
+    # --- Set-up ----------------------------------------
 
     def _install_hooks(self) -> None:
         unicorn = self._unicorn
@@ -166,7 +170,7 @@ class Engine:
         self._exit_request[0] = 1
         self._unicorn.stop()
 
-    # --- Running ----------------------------------------------------------------------------------------------------------------------------------------------
+    # --- Running ----------------------------------------
 
     def run(self, allowance: int) -> Stop:
         """Run guest code for at most `allowance` progress units. Raises what a callback raised."""
@@ -224,7 +228,7 @@ class Engine:
     def flush_tlb(self) -> None:
         self._unicorn.flush_tlb()
 
-    # --- Memory -----------------------------------------------------------------------------------------------------------------------------------------------
+    # --- Memory ----------------------------------------
 
     def memory_changed(self, changes: Sequence[MapChange]) -> None:
         """Take over the flat map of these pages; translations of code that lay there are dropped."""
@@ -268,7 +272,7 @@ class Engine:
         self._words[stubs.CLASSES // 8] = classes_word
         self._unicorn.flush_tlb()
 
-    # --- Callbacks --------------------------------------------------------------------------------------------------------------------------------------------
+    # --- Callbacks ----------------------------------------
 
     def _fill_hook(self, _uc: int, address: int, kind: int, entry: int, _user: int) -> bool:
         try:
@@ -332,7 +336,8 @@ class Engine:
         return paddr, binding.PROT_READ | binding.PROT_WRITE
 
     def _is_system_access(self, address: int) -> bool:
-        """Whether a user-mode access that the page tables forbid is really the processor reading a descriptor table or the TSS, which it does as a supervisor.
+        """Whether a user-mode access that the page tables forbid is really the processor reading a descriptor table or the TSS, which it does
+        as a supervisor.
 
         Unicorn tells only the page, so both must fit: the page holds part of a table, and the instruction is one that uses tables."""
         q, d = self.env.q, self.env.d

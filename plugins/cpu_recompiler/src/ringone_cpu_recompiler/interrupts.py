@@ -1,6 +1,7 @@
 """Delivery of interrupts and exceptions through the guest's IDT (SDM vol. 3, chapter 6), which Unicorn does not do.
 
-Real-address mode, protected mode with 16- and 32-bit gates, privilege change through the TSS, virtual-8086 mode, task gates; faults during delivery, double fault, shutdown.
+Real-address mode, protected mode with 16- and 32-bit gates, privilege change through the TSS, virtual-8086 mode, task gates; faults during delivery,
+double fault, shutdown.
 Everything that can fault is checked before anything changes.
 """
 
@@ -121,7 +122,7 @@ class Interrupts:
         else:
             self._enter_real(vector)
 
-    # --- Real-address mode: SDM vol. 3, 21.1.4 ------------------------------------------------------------------------------------------------------------------
+    # --- Real-address mode: SDM vol. 3, 21.1.4 ----------------------------------------
 
     def _enter_real(self, vector: int) -> None:
         env, paging = self._env, self._paging
@@ -145,7 +146,7 @@ class Interrupts:
         q[Q_EIP] = offset
         env.update_hflags(0)
 
-    # --- Protected mode: SDM vol. 3, 6.12 -----------------------------------------------------------------------------------------------------------------------
+    # --- Protected mode: SDM vol. 3, 6.12 ----------------------------------------
 
     def _enter_protected(self, vector: int, source: Source, error_code: int | None) -> None:
         q, d = self._env.q, self._env.d

@@ -1,6 +1,7 @@
 """Where Unicorn keeps the processor: QEMU's CPUX86State inside its private structures.
 
-Register calls cost microseconds and cannot change the ring, so the engine reads and writes the state in place. That is private layout, of Unicorn 2.1.4 on 64-bit hosts;
+Register calls cost microseconds and cannot change the ring, so the engine reads and writes the state in place. That is private layout, of Unicorn
+2.1.4 on 64-bit hosts;
 `locate` therefore proves it on every new engine by writing known values through public calls and finding them, and refuses to run where one is missing.
 """
 

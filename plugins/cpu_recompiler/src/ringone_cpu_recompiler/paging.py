@@ -1,7 +1,9 @@
 """Guest page-table walks (SDM vol. 3, 4.3 and 4.4): none, 32-bit with 4 MiB pages, PAE with 2 MiB pages and execute-disable.
 
-The slow path of the TLB-fill hook and every access that the VMM itself makes for the processor (descriptor tables, interrupt frames, task segments). Accessed and dirty bits are
-set as the processor would. Reserved bits are checked where 32-bit guests can see them: PAE directory pointers and entries beyond 4 GiB read as unmapped memory, not as faults.
+The slow path of the TLB-fill hook and every access that the VMM itself makes for the processor (descriptor tables, interrupt frames, task segments).
+Accessed and dirty bits are
+set as the processor would. Reserved bits are checked where 32-bit guests can see them: PAE directory pointers and entries beyond 4 GiB read as
+unmapped memory, not as faults.
 """
 
 from __future__ import annotations
@@ -56,7 +58,8 @@ class Paging:
         self._memory.write(address & self._memory.a20_mask, bytes([(entry | bits) & 0xFF]))
 
     def translate(self, address: int, access: int, user: bool) -> tuple[int, int]:
-        """``(guest-physical address before A20, rights)`` of a linear address; rights is PTE_W where a store would succeed without another walk. Raises `GuestFault` with #PF."""
+        """``(guest-physical address before A20, rights)`` of a linear address; rights is PTE_W where a store would succeed without another
+        walk. Raises `GuestFault` with #PF."""
         q = self._q
         if not q[Q_CR0] & CR0_PG:
             return address, PTE_W

@@ -1,11 +1,14 @@
 """The engine's hot callbacks as machine code: the block hook and the TLB-fill hook.
 
-A Python callback costs 1-3 us; Linux needs 100 million blocks and half a million fills to boot. So on x86-64 hosts with the System V calling convention two routines of a few dozen
-instructions, made with iced-x86 at start-up, do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything: slow but right.
+A Python callback costs 1-3 us; Linux needs 100 million blocks and half a million fills to boot. So on x86-64 hosts with the System V calling
+convention two routines of a few dozen
+instructions, made with iced-x86 at start-up, do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything:
+slow but right.
 
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
 is asked for, or an interrupt waits and the guest can take it.
-`fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers for plain memory. Whatever it cannot
+`fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
+for plain memory. Whatever it cannot
 decide (faults, MMIO, ROM writes, a page's first fetch, writes to code pages, NX) it leaves to the Python hook, which starts over.
 """
 
@@ -15,10 +18,14 @@ import ctypes
 import mmap
 import platform
 import sys
+from typing import TYPE_CHECKING
 
 from ringone_cpu_recompiler import binding, layout
 from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register
 from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ
+
+if TYPE_CHECKING:
+    from iced_x86._iced_x86_py import Register as RegisterNumber
 
 # Byte offsets in the control block, which machine code and Python share.
 BUDGET = 0
@@ -56,27 +63,27 @@ def native_code_works() -> bool:
 class _Code(Assembler):
     """The assembler with the few shapes that the stubs repeat."""
 
-    def load(self, register: int, base: int, offset: int, *, wide: bool = False) -> None:
+    def load(self, register: RegisterNumber, base: RegisterNumber, offset: int, *, wide: bool = False) -> None:
         self.reg_mem(Code.MOV_R64_RM64 if wide else Code.MOV_R32_RM32, register, MemoryOperand(base, displ=offset))
 
-    def load_byte(self, register: int, base: int, index: int) -> None:
+    def load_byte(self, register: RegisterNumber, base: RegisterNumber, index: RegisterNumber) -> None:
         self.reg_mem(Code.MOVZX_R32_RM8, register, MemoryOperand(base, index=index))
 
-    def move(self, target: int, source: int) -> None:
+    def move(self, target: RegisterNumber, source: RegisterNumber) -> None:
         self.reg_reg(Code.MOV_R32_RM32, target, source)
 
-    def mask(self, register: int, value: int) -> None:
+    def mask(self, register: RegisterNumber, value: int) -> None:
         self.reg_imm(Code.AND_RM32_IMM32, register, value)
 
-    def shift_right(self, register: int, count: int) -> None:
+    def shift_right(self, register: RegisterNumber, count: int) -> None:
         self.reg_imm(Code.SHR_RM32_IMM8, register, count)
 
-    def bit_clear(self, register: int, bit: int, label: str) -> None:
+    def bit_clear(self, register: RegisterNumber, bit: int, label: str) -> None:
         """Jump where a bit of the 64-bit register is 0."""
         self.reg_imm(Code.BT_RM64_IMM8, register, bit)
         self.branch(Code.JAE_REL32_64, label)
 
-    def bit_set(self, register: int, bit: int, label: str) -> None:
+    def bit_set(self, register: RegisterNumber, bit: int, label: str) -> None:
         self.reg_imm(Code.BT_RM64_IMM8, register, bit)
         self.branch(Code.JB_REL32_64, label)
 
@@ -179,7 +186,7 @@ class _FillStub:
         code.load(Register.RBX, Register.R8, CLASSES, wide=True)
         code.load_byte(Register.EBX, Register.RBX, Register.RAX)
 
-    def _mark(self, entry: int, bits: int) -> None:
+    def _mark(self, entry: RegisterNumber, bits: int) -> None:
         """Set accessed or dirty bits in the entry at RAX where they are missing."""
         code = self.code
         done = self._label()
@@ -190,7 +197,7 @@ class _FillStub:
         code.mem_imm(Code.OR_RM32_IMM8, MemoryOperand(Register.RAX), bits)
         code.label(done)
 
-    def _require_low_and_executable(self, entry: int) -> None:
+    def _require_low_and_executable(self, entry: RegisterNumber) -> None:
         """PAE: memory above 4 GiB and fetches under NX are left to Python."""
         code = self.code
         done = self._label()

@@ -72,7 +72,8 @@ class TaskSwitcher:
         self._flush_tlb = flush_tlb
 
     def switch(self, selector: int, external: int) -> None:
-        """Switch to the task of a TSS selector, nested under the current one. Raises `GuestFault` in the old task's context until the switch is committed, in the new one's after."""
+        """Switch to the task of a TSS selector, nested under the current one. Raises `GuestFault` in the old task's context until the switch
+        is committed, in the new one's after."""
         env, paging = self._env, self._paging
         q, d = env.q, env.d
         if selector & 4 or not selector & 0xFFFC:
