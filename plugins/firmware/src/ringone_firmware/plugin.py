@@ -9,6 +9,7 @@ from ringone.api.firmware import FirmwareSpec
 from ringone.api.hooks import hookimpl
 
 from ringone_firmware import seabios
+from ringone_firmware.directboot import firmware
 
 if TYPE_CHECKING:
     pass
@@ -23,4 +24,12 @@ def ringone_firmwares() -> Iterator[FirmwareSpec]:
         preference=100,
         available=seabios.available,
         load=seabios.load,
+    )
+    yield FirmwareSpec(
+        name="linux",
+        summary="enters a Linux or Multiboot kernel without a BIOS",
+        options=firmware.DirectBootOptions,
+        preference=0,
+        available=firmware.available,
+        load=firmware.load,
     )
