@@ -27,6 +27,7 @@ CHIPS: tuple[str, ...] = (
     "port_b",
     "post_port",
     "system_rom",
+    "vga",
 )
 """Folders of this package, one a chip, each exporting `SPEC`."""
 
