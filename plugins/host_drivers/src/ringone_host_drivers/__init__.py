@@ -1,0 +1,1 @@
+"""Character streams and the wall clock of the host for RingOne."""
