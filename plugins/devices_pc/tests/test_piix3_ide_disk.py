@@ -8,7 +8,6 @@ from ringone.api.events import MediumFull
 from ringone.testing import DeviceHarness
 from ringone.testing.harness import FakePciBus
 from ringone.testing.media import MemoryDisk, numbered_blocks
-
 from ringone_devices_pc.piix3_ide import SPEC
 from ringone_devices_pc.piix3_ide.config import DriveType, Piix3IdeOptions
 

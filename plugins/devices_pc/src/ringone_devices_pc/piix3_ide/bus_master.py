@@ -148,4 +148,5 @@ class BusMaster:
         return attrs.evolve(self.state)
 
     def load(self, state: BusMasterState) -> None:
+        state.check()
         self.state = attrs.evolve(state)

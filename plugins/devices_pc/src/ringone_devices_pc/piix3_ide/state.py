@@ -79,6 +79,10 @@ class DriveState:
 
     def check(self) -> None:
         """Raise `SnapshotError` for what no drive can have saved."""
+        for name, limit in DRIVE_REGISTERS.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise SnapshotError(f"drive register {name} holds {value:#x}; accepted: 0 to {limit:#x}")
         if not 0 <= self.position <= len(self.buffer):
             raise SnapshotError(f"drive buffer position {self.position}; accepted: 0 to {len(self.buffer)}")
         if self.disk is not None and (self.disk.sectors_left < 0 or self.disk.lba < 0 or self.disk.block_sectors < 1):
@@ -87,6 +91,20 @@ class DriveState:
             raise SnapshotError("a disk has at least one head and one sector a track")
         if self.cdrom is not None and (self.cdrom.blocks_left < 0 or self.cdrom.lba < 0 or self.cdrom.block_bytes not in (2048, 2352)):
             raise SnapshotError("a CD transfer's address and length must not be negative, and its blocks have 2048 or 2352 bytes")
+
+
+DRIVE_REGISTERS = {
+    "command": 0xFF,
+    "status": 0xFF,
+    "error": 0xFF,
+    "transfer_mode": 0xFF,
+    "features": 0xFFFF,
+    "sector_count": 0xFFFF,
+    "lba_low": 0xFFFF,
+    "lba_mid": 0xFFFF,
+    "lba_high": 0xFFFF,
+}
+"""Register -> the largest value that it can hold."""
 
 
 @attrs.define(slots=True)
@@ -100,6 +118,23 @@ class BusMasterState:
     address: int = 0
     bytes_left: int = 0
     last: bool = False
+
+    def check(self) -> None:
+        """Raise `SnapshotError` for what no bus master can have saved."""
+        for name, limit in BUS_MASTER_REGISTERS.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                raise SnapshotError(f"bus master register {name} holds {value:#x}; accepted: 0 to {limit:#x}")
+
+
+BUS_MASTER_REGISTERS = {
+    "command": 0xFF,
+    "status": 0xFF,
+    "table": 0xFFFF_FFFF,
+    "descriptor": 0xFFFF_FFFF,
+    "address": 0xFFFF_FFFF,
+    "bytes_left": 0x10000,
+}
 
 
 @attrs.define(slots=True)
