@@ -1,0 +1,21 @@
+"""A machine's life: from its description to a session that other threads can use."""
+
+from __future__ import annotations
+
+from ringone.api.config import MachineConfig
+from ringone.config import check_config, load_config
+from ringone.machine.plan import make_plan
+from ringone.machine.session import Session
+from ringone.plugins import PluginRegistry
+
+__all__ = ["Session", "create_session", "load_config"]
+
+
+def create_session(config: MachineConfig, registry: PluginRegistry) -> Session:
+    """Check the description as a whole, assemble the machine on a thread of its own, and hand over its session, powered off.
+
+    Raises `ConfigError` for what the description gets wrong, `AssemblyError` where the parts do not fit together, and what a part's creation raised. Nothing is
+    left behind then.
+    """
+    check_config(config, registry)
+    return Session(make_plan(config, registry), registry)

@@ -1,0 +1,282 @@
+"""The machine: its parts, its state, and what can be done to it. Everything here happens on the machine's thread."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ringone.api.cpu import RunBudget, RunResult
+from ringone.api.errors import BackendError, DeviceError, RingOneError, StateError, UnknownNameError
+from ringone.api.events import MachineReset, MachineState, MediumFull, StateChanged, StateRestored, StateSaved
+from ringone.machine import saving
+from ringone.machine.builder import assemble, guarded
+from ringone.machine.events import EventDispatcher
+
+if TYPE_CHECKING:
+    from ringone.api.media import MediumFormatSpec
+    from ringone.machine.commands import CommandQueue
+    from ringone.machine.plan import Plan
+
+POWERED_OFF, RUNNING, PAUSED, STUCK, ABORTED = MachineState
+ENDED = frozenset({POWERED_OFF, STUCK, ABORTED})
+
+ALLOWED: Mapping[str, frozenset[MachineState]] = {
+    "start": frozenset({POWERED_OFF}),
+    "pause": frozenset({RUNNING}),
+    "resume": frozenset({PAUSED}),
+    "reset": frozenset({RUNNING, PAUSED, STUCK}),
+    "power off": frozenset({RUNNING, PAUSED, STUCK}),
+    "send input to": frozenset({RUNNING, PAUSED}),
+    "interrupt": frozenset({RUNNING, PAUSED}),
+    "save": frozenset({RUNNING, PAUSED}),
+    "restore": frozenset({POWERED_OFF, RUNNING, PAUSED}),
+    "hash": frozenset({POWERED_OFF, RUNNING, PAUSED, STUCK}),
+}
+
+T = TypeVar("T")
+
+
+class Machine:
+    """One machine. Assembled by the constructor, which leaves nothing behind when it fails; `close` takes the parts apart."""
+
+    def __init__(self, plan: Plan, media_formats: Mapping[str, MediumFormatSpec], commands: CommandQueue) -> None:
+        self.config = config = plan.config
+        self.state = POWERED_OFF
+        self.error: BaseException | None = None
+        self.changed = threading.Condition()
+        """Notified on every change of `state`."""
+        self.log = logging.getLogger(f"ringone.{config.name.replace('.', '_')}")
+        self.events = EventDispatcher(self.log)
+        self._commands = commands
+        self._thread = threading.get_ident()
+        self._executing = False
+        self._used = False
+        self._reset_pending = self._power_off_pending = False
+        self._pause_reason = ""
+        self.parts = assemble(plan, media_formats, self)
+        commands.connect(self.parts.cpu.request_exit)
+
+    # --- what parts ask for (`ringone.machine.builder.Host`)
+
+    def emit(self, event: object) -> None:
+        """Publish an event, from any thread. What happens while the processor runs is delivered when it has returned."""
+        if threading.get_ident() != self._thread:
+            self._commands.post(lambda: self.emit(event))
+            return
+        if isinstance(event, MediumFull):
+            self._pause_reason = f"no room for {event.component}: {event.message}"
+        self.events.queue(event)
+        if self._executing:
+            self.parts.cpu.request_exit()
+        else:
+            self.events.deliver()
+
+    def call_soon(self, component: str, function: Callable[[], None]) -> None:
+        """Run a driver's function on the machine's thread; one that fails aborts the machine."""
+
+        def run() -> None:
+            try:
+                with guarded(component, "a deferred call"):
+                    function()
+            except RingOneError as error:
+                self.abort(error)
+
+        self._commands.post(run)
+
+    def reset_line(self, level: bool) -> None:
+        """``system.RESET``: the machine is reset at the next instruction boundary."""
+        self._reset_pending |= level
+        self._leave_guest(level)
+
+    def power_off_line(self, level: bool) -> None:
+        """``system.POWER_OFF``"""
+        self._power_off_pending |= level
+        self._leave_guest(level)
+
+    def _leave_guest(self, wanted: bool) -> None:
+        if wanted and self._executing:
+            self.parts.cpu.request_exit()
+
+    # --- what the run loop does
+
+    def execute(self, budget: RunBudget) -> RunResult:
+        """Run guest code."""
+        self._executing = True
+        try:
+            return self.parts.cpu.run(budget)
+        except RingOneError:
+            raise
+        except Exception as error:
+            raise BackendError(self.config.cpu.backend, f"{type(error).__name__}: {error}") from error
+        finally:
+            self._executing = False
+
+    def attend(self) -> bool:
+        """Do what parts asked for since the last call, power-off before reset before pause; says whether the guest may simply go on."""
+        self.events.deliver()
+        if self.state is not RUNNING:
+            return False
+        if self._power_off_pending:
+            self.power_off("the guest switched off")
+        elif self._reset_pending:
+            self.reset("the guest asked for it")
+        elif self._pause_reason:
+            self.pause(self._pause_reason)
+        else:
+            return True
+        return False
+
+    def triple_fault(self) -> None:
+        if self.config.triple_fault_reset:
+            self.reset("triple fault")
+        else:
+            self._enter(STUCK, "triple fault")
+
+    def abort(self, error: BaseException) -> None:
+        """A plugin failed: this machine is over, and says why."""
+        if self.state is ABORTED:
+            return
+        self.log.error("aborted: %s", error, exc_info=error)
+        self.error = error
+        self._enter(ABORTED, f"{type(error).__name__}: {error}")
+
+    # --- what people ask for
+
+    def power_on(self) -> None:
+        self._require("start")
+        if self._used:
+            self._clear_memory()
+        self._reset_parts()
+        self._enter(RUNNING)
+
+    def pause(self, reason: str = "") -> None:
+        self._require("pause")
+        self._pause_reason = ""
+        self._enter(PAUSED, reason)
+
+    def resume(self) -> None:
+        self._require("resume")
+        self._enter(RUNNING)
+
+    def reset(self, cause: str) -> None:
+        self._require("reset")
+        self._reset_parts()
+        self.emit(MachineReset(cause))
+        if self.state is STUCK:
+            self._enter(RUNNING, "reset")
+
+    def power_off(self, reason: str = "") -> None:
+        self._require("power off")
+        self._enter(POWERED_OFF, reason)
+
+    def stop(self) -> None:
+        """Power off where there is power."""
+        if self.state in ALLOWED["power off"]:
+            self.power_off()
+
+    def inject_nmi(self) -> None:
+        self._require("interrupt")
+        self.parts.cpu.pulse_nmi()
+
+    def save_state(self) -> bytes:
+        self._require("save")
+        container = saving.save(self.parts)
+        self.emit(StateSaved(self.parts.clock.now_ns()))
+        return container
+
+    def load_state(self, container: bytes) -> None:
+        """Replace the whole state. A container of another machine changes nothing; where a part refuses its section half-way, the machine is powered off."""
+        self._require("restore")
+        sections = saving.read(self.parts, container)
+        self._used = True
+        try:
+            saving.restore(self.parts, sections)
+        except BaseException:
+            if self.state is not POWERED_OFF:
+                self.power_off("the saved state could not be restored")
+            raise
+        self._forget_requests()
+        if self.state is POWERED_OFF:
+            self._enter(PAUSED, "restored")
+        self.emit(StateRestored(self.parts.clock.now_ns()))
+
+    def state_hash(self) -> str:
+        self._require("hash")
+        return saving.digest(self.parts)
+
+    def send_input(self, interface: str, send: Callable[[Any], None]) -> None:
+        self._require("send input to")
+        self.on_console(interface, send)
+
+    def on_console(self, interface: str, use: Callable[[Any], T]) -> T:
+        """Use what the board connects to ``console.<interface>``; where that fails, the machine is aborted."""
+        provided = self.parts.console.get(interface)
+        if provided is None:
+            raise StateError(f"{self.config.name!r} has no {interface}; it has: {', '.join(self.parts.console) or 'no console'}")
+        try:
+            with guarded(provided.component, f"interface {interface!r}"):
+                return use(provided.implementation)
+        except DeviceError as error:
+            self.abort(error)
+            raise
+
+    def change_medium(self, drive: str, image: Path | None) -> None:
+        changers = {slot: driver for slot, driver in self.parts.drivers.items() if hasattr(driver, "change")}
+        if drive not in changers:
+            raise UnknownNameError("removable drive", drive, list(changers))
+        changers[drive].change(image)
+
+    def statistics(self) -> dict[str, int]:
+        return dict(sorted({**self.parts.statistics.collect(), **self.parts.cpu.statistics()}.items()))
+
+    def close(self) -> None:
+        """Take the parts apart. Nothing can be done with the machine afterwards."""
+        self._commands.connect(None)
+        self.parts.close()
+
+    # --- inside
+
+    def _require(self, action: str) -> None:
+        if self.state not in ALLOWED[action]:
+            states = " or ".join(sorted(state.value for state in ALLOWED[action]))
+            raise StateError(f"cannot {action} {self.config.name!r}: it is {self.state.value}, and would have to be {states}")
+
+    def _enter(self, new: MachineState, reason: str = "") -> None:
+        old = self.state
+        if new is RUNNING:
+            self._used = True
+            self.parts.pace.source.resume()
+        elif old is RUNNING:
+            self.parts.pace.source.pause()
+        with self.changed:
+            self.state = new
+            self.changed.notify_all()
+        self.log.info("%s -> %s%s", old.value, new.value, f": {reason}" if reason else "")
+        self.emit(StateChanged(old, new, reason))
+
+    def _reset_parts(self) -> None:
+        parts = self.parts
+        for id, component in parts.devices.items():
+            with guarded(id, "reset"):
+                component.device.reset()
+        for image in parts.firmware.ram:
+            parts.memory.write(image.address, image.data)
+        parts.cpu.reset()
+        if parts.firmware.entry is not None:
+            parts.cpu.load_state(parts.firmware.entry)
+        parts.present_levels()
+        self._forget_requests()
+
+    def _forget_requests(self) -> None:
+        self._reset_pending = self._power_off_pending = False
+        self._pause_reason = ""
+
+    def _clear_memory(self) -> None:
+        ram = self.parts.memory.ram.data
+        zeros = bytes(1 << 20)
+        for start in range(0, len(ram), len(zeros)):
+            ram[start : start + len(zeros)] = zeros[: len(ram) - start]
+        self.parts.cpu.invalidate_code(0, len(ram))
