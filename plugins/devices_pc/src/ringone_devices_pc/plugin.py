@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ringone.api.hooks import hookimpl
 
 if TYPE_CHECKING:
+    from ringone.api.config import BoardSpec
     from ringone.api.devices import DeviceSpec
 
 CHIPS: tuple[str, ...] = (
@@ -36,3 +37,10 @@ CHIPS: tuple[str, ...] = (
 def ringone_device_types() -> Iterator[DeviceSpec]:
     for chip in CHIPS:
         yield import_module(f"ringone_devices_pc.{chip}").SPEC
+
+
+@hookimpl
+def ringone_boards() -> Iterator[BoardSpec]:
+    from ringone_devices_pc.board import BOARD
+
+    yield BOARD
