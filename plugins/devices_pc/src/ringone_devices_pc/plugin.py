@@ -16,6 +16,7 @@ CHIPS: tuple[str, ...] = (
     "debug_port",
     "fw_cfg",
     "i440fx",
+    "i8042",
     "i8237",
     "i8254",
     "i8259",
