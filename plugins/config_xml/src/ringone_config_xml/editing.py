@@ -1,0 +1,100 @@
+"""Changes to an element tree that leave the rest as it was written, blanks and line breaks included."""
+
+from __future__ import annotations
+
+from lxml import etree
+from ringone.api.errors import ConfigError
+
+from ringone_config_xml.document import Document, Element
+
+INDENT = "  "
+ORDER = {
+    "Machine": ("MediaRegistry", "Description", "ExtraData", "Snapshot", "Hardware", "StorageControllers", "Groups"),
+    "Hardware": (
+        *(
+            "CPU",
+            "Memory",
+            "Firmware",
+            "HID",
+            "HPET",
+            "Chipset",
+            "Paravirt",
+            "Boot",
+            "Display",
+            "VideoCapture",
+            "RemoteDisplay",
+            "BIOS",
+            "USB",
+            "USBController",
+        ),
+        *("Network", "UART", "LPT", "AudioAdapter", "RTC", "SharedFolders", "Clipboard", "DragAndDrop", "IO", "HostPci", "EmulatedUSB", "Guest"),
+        *("GuestProperties", "StorageControllers"),
+    ),
+    "MediaRegistry": ("HardDisks", "DVDImages", "FloppyImages"),
+}
+"""In which order VirtualBox writes children. Others are added at the end."""
+
+
+def ensure(document: Document, parent: Element, path: str) -> Element:
+    """The element at `path`, made with its parents where it is missing."""
+    for name in path.split("/"):
+        child = document.find(parent, name)
+        parent = add(document, parent, name) if child is None else child
+    return parent
+
+
+def add(document: Document, parent: Element, name: str) -> Element:
+    order = ORDER.get(document.name(parent), ())
+    later = set(order[order.index(name) + 1 :]) if name in order else set()
+    following = next((child for child in parent if isinstance(child.tag, str) and document.name(child) in later), None)
+    depth = sum(1 for _ in parent.iterancestors()) + 1
+    last = parent[-1] if len(parent) else None
+    element = etree.SubElement(parent, document.tag(name))
+    if following is not None:
+        element.tail = "\n" + INDENT * depth
+        parent.insert(parent.index(following), element)
+    elif last is not None:
+        element.tail, last.tail = last.tail, "\n" + INDENT * depth
+    else:
+        parent.text = (parent.text or "").rstrip() + "\n" + INDENT * depth
+        element.tail = "\n" + INDENT * (depth - 1)
+    return element
+
+
+def remove(element: Element) -> None:
+    """Take an element out, and the blanks in front of it; text behind it stays."""
+    parent = element.getparent()
+    if parent is None:
+        return
+    tail, previous = element.tail or "", element.getprevious()
+    parent.remove(element)
+    if previous is not None:
+        previous.tail = _joined(previous.tail, tail)
+    elif len(parent):
+        parent.text = _joined(parent.text, tail)
+    else:
+        parent.text = _joined(parent.text, tail).strip() or None
+
+
+def _joined(before: str | None, after: str) -> str:
+    return (before or "").rstrip() + after
+
+
+def set_attribute(document: Document, element: Element, name: str, value: str) -> None:
+    try:
+        element.set(name, value)
+    except ValueError as error:
+        raise _unfit(f"{document.name(element)} {name}", value) from error
+
+
+def set_text(document: Document, element: Element, text: str) -> None:
+    for child in list(element):
+        element.remove(child)
+    try:
+        element.text = text
+    except ValueError as error:
+        raise _unfit(document.name(element), text) from error
+
+
+def _unfit(what: str, text: str) -> ConfigError:
+    return ConfigError(f"{what} would be {text[:60]!r}, which XML cannot hold; accepted: text without control characters")
