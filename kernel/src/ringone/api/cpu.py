@@ -58,7 +58,7 @@ class CpuModel:
     stepping: int = 3
     brand: str = "RingOne Virtual CPU"
     features: frozenset[str] = frozenset(
-        "fpu vme de pse tsc msr pae mce cx8 pge cmov mmx fxsr sse sse2 nx".split(),
+        "fpu de pse tsc msr pae mce cx8 pge cmov mmx fxsr sse sse2 nx".split(),
     )
 
 
