@@ -3,6 +3,7 @@
 Hooks run at assembly and at life-cycle events only; none is called while guest code runs. Offers are frozen specs; the user picks by name, never by order.
 A plugin is a module named by an entry point of the group ``ringone`` whose functions carry `hookimpl`.
 """
+# mypy: disable-error-code="empty-body"
 
 from __future__ import annotations
 
