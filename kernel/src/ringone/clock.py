@@ -155,6 +155,10 @@ class VirtualTimer:
             self._leave()
         self.deadline_ns = deadline_ns
         insort(self._queue, (deadline_ns, self.component, self.sequence, self))
+        clock = self.clock
+        if deadline_ns < clock.horizon_ns:
+            clock.horizon_ns = 0
+            clock.interrupt()
 
     def arm_after(self, delay_ns: int) -> None:
         self.arm_at(self.clock.now_ns() + delay_ns)
@@ -167,6 +171,10 @@ class VirtualTimer:
     def _leave(self) -> None:
         queue = self._queue
         del queue[bisect_left(queue, (self.deadline_ns, self.component, self.sequence, self))]
+
+
+def _nobody_runs() -> None:
+    """There is no processor to interrupt."""
 
 
 @attrs.frozen(kw_only=True)
@@ -189,6 +197,9 @@ class VirtualClock:
         self._timers: dict[str, VirtualTimer] = {}
         self._now = 0
         self._firing = False
+        self.horizon_ns = 0
+        """Until when the processor is meant to run, 0 while it does not. An alarm that is armed for earlier calls `interrupt`, once."""
+        self.interrupt: Callable[[], None] = _nobody_runs
 
     def now_ns(self) -> int:
         """Virtual time. Inside an alarm's callback it is the alarm's deadline."""
@@ -249,13 +260,20 @@ class VirtualClock:
             self._firing = False
 
     def advance(self, duration_ns: int) -> None:
-        """Set the source step by step to now plus `duration_ns`, letting off alarms on the way: for tests and for idle time that is skipped."""
+        """Take the source step by step to now plus `duration_ns`, letting off alarms on the way: for tests, and for idle time that is skipped."""
         end = self.now_ns() + duration_ns
         while self._queue and self._queue[0][0] <= end:
-            self.source.set(max(self._now, self._queue[0][0]))
-            self.run_due()
-        self.source.set(end)
+            before = self._now
+            self._go_to(max(before, self._queue[0][0]))
+            if self.run_due() == MAX_ALARMS and self._queue and self._queue[0][0] <= before:
+                timer = self._queue[0][3]
+                raise DeviceError(timer.component, f"timer {timer.name!r}: it goes off again and again at {before} ns")
+        self._go_to(end)
         self.now_ns()
+
+    def _go_to(self, time_ns: int) -> None:
+        if self.source.read() < time_ns:
+            self.source.set(time_ns)
 
     def save(self) -> ClockState:
         return ClockState(

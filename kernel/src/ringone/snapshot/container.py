@@ -29,6 +29,7 @@ MAX_ENTRIES = 4096
 MAX_MANIFEST_BYTES = 16 << 20
 MAX_SECTION_BYTES = 64 << 20
 MAX_BLOB_BYTES = 4 << 30
+"""Of all blobs together, unpacked: more than the guest's 32-bit address space cannot be."""
 PAGE = 4096
 _OWN_KEYS = frozenset({"format", "format_version", "sections", "blobs"})
 _ZERO_PAGE = bytes(PAGE)
@@ -139,6 +140,8 @@ def _read(archive: zipfile.ZipFile) -> Container:
     if manifest.get("format_version") != FORMAT_VERSION:
         raise SnapshotError(f"the saved state has format version {manifest.get('format_version')!r}; accepted: {FORMAT_VERSION}")
     sections, blobs = (_declared(manifest, key) for key in ("sections", "blobs"))
+    if (total := sum(entry.size for entry in blobs.values())) > MAX_BLOB_BYTES:
+        raise SnapshotError(f"the saved state has {total} bytes of blobs; accepted: up to {MAX_BLOB_BYTES}")
     _same("entry", {MANIFEST, *map(_section_entry, sections), *map(_blob_entry, blobs)}, set(by_name))
     return Container(
         {key: value for key, value in manifest.items() if key not in _OWN_KEYS},
@@ -169,8 +172,6 @@ def _read_section(archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo]
 
 
 def _read_blob(archive: zipfile.ZipFile, infos: Mapping[str, zipfile.ZipInfo], name: str, entry: _Entry) -> bytes:
-    if entry.size > MAX_BLOB_BYTES:
-        raise SnapshotError(f"blob {name!r} has {entry.size} bytes; accepted: up to {MAX_BLOB_BYTES}")
     bitmap_bytes = _bitmap_bytes(entry.size)
     packed = _extract(archive, infos, _blob_entry(name), bitmap_bytes + entry.size)
     _check_digest(f"blob {name!r}", packed, entry)
