@@ -236,6 +236,7 @@ class _Assembler:
             raise BackendError(spec.name, f"cannot be created: {type(error).__name__}: {error}") from error
         self._undo.callback(self._close, "cpu", cpu.close)
         parts.memory.listen(cpu.memory_changed, cpu.invalidate_code)
+        parts.clock.interrupt = cpu.request_exit
         self._progress.read = cpu.progress
         return cpu
 

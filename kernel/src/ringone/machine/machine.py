@@ -113,6 +113,7 @@ class Machine:
             raise BackendError(self.config.cpu.backend, f"{type(error).__name__}: {error}") from error
         finally:
             self._executing = False
+            self.parts.clock.horizon_ns = 0
 
     def attend(self) -> bool:
         """Do what parts asked for since the last call, power-off before reset before pause; says whether the guest may simply go on."""

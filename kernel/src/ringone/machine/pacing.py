@@ -26,7 +26,7 @@ class Pace(Protocol):
     @property
     def source(self) -> TimeSource: ...
     def budget(self, clock: VirtualClock) -> RunBudget:
-        """Of the next run: until the next alarm, within a slice."""
+        """Of the next run: until the next alarm, within a slice. Tells the clock's `horizon_ns`, so that an earlier alarm ends the run."""
         ...
 
     def idle(self, clock: VirtualClock, sleep: Sleep) -> None:
@@ -42,8 +42,10 @@ class HostPace:
 
     def budget(self, clock: VirtualClock) -> RunBudget:
         deadline = clock.next_deadline()
-        delay = HOST_SLICE_NS if deadline is None else deadline - clock.now_ns()
-        return RunBudget(host_ns=max(HOST_SLICE_MIN_NS, min(delay, HOST_SLICE_NS)))
+        now = clock.now_ns()
+        delay = HOST_SLICE_NS if deadline is None else max(HOST_SLICE_MIN_NS, min(deadline - now, HOST_SLICE_NS))
+        clock.horizon_ns = now + delay
+        return RunBudget(host_ns=delay)
 
     def idle(self, clock: VirtualClock, sleep: Sleep) -> None:
         deadline = clock.next_deadline()
@@ -59,7 +61,8 @@ class ProgressPace:
     def budget(self, clock: VirtualClock) -> RunBudget:
         deadline = clock.next_deadline()
         end = clock.now_ns() + VIRTUAL_SLICE_NS
-        return RunBudget(progress=max(1, self.source.progress_until(end if deadline is None else min(deadline, end))))
+        clock.horizon_ns = end if deadline is None else min(deadline, end)
+        return RunBudget(progress=max(1, self.source.progress_until(clock.horizon_ns)))
 
     def idle(self, clock: VirtualClock, sleep: Sleep) -> None:
         deadline = clock.next_deadline()
