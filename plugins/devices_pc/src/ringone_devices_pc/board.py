@@ -117,7 +117,7 @@ def _devices(config: MachineConfig, firmware: FirmwareImage) -> Iterator[DeviceC
     for device_id, kind, options in FIXED_CHIPS:
         yield DeviceConfig(id=device_id, type=kind, options=options)
     yield DeviceConfig(id="rtc", type="mc146818", options=board_firmware.cmos_options(config))
-    yield DeviceConfig(id="fdc", type="fdc", options=board_drives.floppy_options(config))
+    yield DeviceConfig(id="fdc", type="i82077", options=board_drives.floppy_options(config))
     yield DeviceConfig(id="ide", type="piix3_ide", options=board_drives.ide_options(config))
     if config.acpi:
         yield DeviceConfig(id="pm", type="piix4_pm", options={} if firmware.rom else {"preset_pm_base": hex(SEABIOS_PM_BASE)})
