@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ringone.api.errors import AssemblyError, DeviceError, SnapshotError
 from ringone.clock import MAX_ALARMS, HostTime, ManualTime, ProgressTime, VirtualClock
 

@@ -7,13 +7,12 @@ from typing import Any
 
 import attrs
 import pytest
-
 from ringone.api.devices import DeviceContext, DeviceSpec
-from ringone.api.errors import AssemblyError, SnapshotError, UnconnectedPinError
+from ringone.api.errors import AssemblyError, DeviceError, SnapshotError, UnconnectedPinError
 from ringone.api.options import option
 from ringone.device_context import Grant, InterfaceRegistry
 from ringone.testing import DeviceHarness, FakePciBus
-from ringone.testing.devices import DeviceConformance, damaged_states
+from ringone.testing.devices import DeviceConformance, Step, damaged_states
 
 
 @attrs.frozen(kw_only=True)
@@ -235,33 +234,57 @@ class ReturnsTooMuch(Alarm):
         return 0x100
 
 
+class KeepsTimeToItself(Alarm):
+    """Its alarm is a field that is not in the state."""
+
+    def __init__(self, context: DeviceContext, options: AlarmOptions) -> None:
+        super().__init__(context, options)
+        self.due = False
+
+    def write(self, offset: int, size: int, value: int) -> None:
+        super().write(offset, size, value)
+        self.due = True
+
+    def ring(self) -> None:
+        if self.due:
+            super().ring()
+
+
 class StumblesOverValues(Alarm):
     def write(self, offset: int, size: int, value: int) -> None:
         super().write(offset, size, value)
         [0][value >> 7]
 
 
+RESUMED = "test_a_resumed_device_goes_on_like_an_uninterrupted_one"
+RING = [("port-write", 0, 0, 1), ("time", 4, 0, 0)]
+
+
 @pytest.mark.parametrize(
-    ("broken", "test"),
+    ("broken", "test", "script"),
     [
-        (SharesItsState, "test_a_saved_state_does_not_change_with_the_device"),
-        (ForgetsItsHistory, "test_a_resumed_device_goes_on_like_an_uninterrupted_one"),
-        (ResetsHalfWay, "test_reset_in_the_middle_of_an_operation_is_idempotent"),
-        (ResetsHalfWay, "test_reset_leads_to_the_state_after_power_on"),
-        (RingsWhileLoading, "test_load_tells_no_pin_anything"),
-        (ReturnsTooMuch, "test_a_resumed_device_goes_on_like_an_uninterrupted_one"),
-        (StumblesOverValues, "test_a_resumed_device_goes_on_like_an_uninterrupted_one"),
+        (SharesItsState, "test_a_saved_state_does_not_change_with_the_device", {}),
+        (ForgetsItsHistory, RESUMED, {"before": RING, "after": [("mmio-read", 0, 0, 0)]}),
+        (ResetsHalfWay, "test_reset_in_the_middle_of_an_operation_is_idempotent", {}),
+        (ResetsHalfWay, "test_reset_leads_to_the_state_after_power_on", {}),
+        (RingsWhileLoading, "test_load_tells_no_pin_anything", {}),
+        (ReturnsTooMuch, RESUMED, {"before": [("port-read", 0, 0, 0)], "after": []}),
+        (StumblesOverValues, RESUMED, {"before": [("port-write", 0, 0, 0xFF)], "after": []}),
+        (KeepsTimeToItself, RESUMED, {"before": RING[:1], "after": RING[1:]}),
     ],
 )
-def test_the_kit_finds_a_device_that(broken: type[Alarm], test: str) -> None:
+def test_the_kit_finds_a_device_that(broken: type[Alarm], test: str, script: dict[str, list[Step]]) -> None:
     class Kit(TestConformance):
         __test__ = False
 
         def make_harness(self) -> DeviceHarness:
             return DeviceHarness(spec(broken))
 
-    with pytest.raises(Exception):  # noqa: B017
-        getattr(Kit(), test)()
+    kit_test: Any = getattr(Kit, test)
+    if script:
+        kit_test = kit_test.hypothesis.inner_test
+    with pytest.raises((AssertionError, DeviceError)):
+        kit_test(Kit(), **script)
 
 
 def test_the_kit_damages_every_field_and_the_ends_of_lists() -> None:

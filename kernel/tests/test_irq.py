@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from ringone.api.errors import AssemblyError, SnapshotError, UnconnectedPinError
 from ringone.irq import LineNetwork
 

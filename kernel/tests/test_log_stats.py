@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 
 import pytest
-
 from ringone.log import BURST, component_logger
 from ringone.stats import MAX_NAMES, ComponentCounters, Statistics
 

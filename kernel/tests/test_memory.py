@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from ringone.api.errors import AddressOverlapError, AssemblyError, ConfigError, DeviceError
 from ringone.api.memory import PAGE_SIZE, MapChange, PageKind
 from ringone.memory import AddressSpace

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import attrs
 import pytest
-
 from ringone.api.errors import ConfigError, ConfigErrors, PluginError, UnknownNameError
 from ringone.api.options import NoOptions, option
 from ringone.options import OptionHelp, bind_options, describe_options
@@ -125,7 +124,7 @@ def test_an_option_of_a_type_that_text_cannot_become_is_the_plugins_mistake() ->
     class Odd:
         numbers: list[int] = option((), help="")
 
-    with pytest.raises(PluginError, match="Odd.numbers"):
+    with pytest.raises(PluginError, match=r"Odd\.numbers"):
         bind_options(Odd, {})
 
 

@@ -35,7 +35,7 @@ class BlockStore:
     def __init__(self, ram_bytes: int) -> None:
         total = ram_bytes + BLOCK_RESERVE
         try:
-            self._mapping = _reserve(total)
+            self._mapping = reserve(total)
         except (OSError, ValueError, OverflowError) as error:
             raise ConfigError(f"the host cannot provide {ram_bytes >> 20} MiB of guest memory: {error}") from error
         self.view = memoryview(self._mapping)
@@ -66,7 +66,8 @@ class BlockStore:
         self._frozen = True
 
 
-def _reserve(size: int) -> mmap.mmap:
+def reserve(size: int) -> mmap.mmap:
+    """Zeroed, page-aligned memory that the host commits page by page as it is touched, where it can."""
     flags = getattr(mmap, "MAP_PRIVATE", None)
     if flags is None:
         return mmap.mmap(-1, size)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from ringone.api.errors import AddressOverlapError, AssemblyError, BackendError, ConfigError, DeviceError
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, MemoryBlock, MemoryListener, MmioRead, MmioWrite, PageKind
-from ringone.hostmemory import BlockStore, StoredBlock
+from ringone.hostmemory import BlockStore, StoredBlock, reserve
 from ringone.widths import ALL_ONES, WIDEST, width_mask
 
 PAGE_COUNT = 1 << 20
@@ -82,7 +82,8 @@ class AddressSpace:
         self._view = self._store.view
         self.ram_size = ram_bytes
         self.kinds = bytearray(PAGE_COUNT)
-        self._offsets = array("q", [-1]) * PAGE_COUNT
+        self._places = memoryview(reserve(PAGE_COUNT * 8)).cast("q")
+        """Backing offset plus one by page, 0 for none: the host need not commit what was never mapped."""
         self._mmio: dict[int, _MmioSlot] = {}
         self._regions: list[MappedRegion] = []
         self._cpu_mask = -1
@@ -214,16 +215,16 @@ class AddressSpace:
         first, end = max(first, 0), min(first + count, PAGE_COUNT)
         if first >= end:
             return []
-        kinds, offsets, mmio = self.kinds, self._offsets, self._mmio
-        old_kinds, old_offsets = kinds[first:end], offsets[first:end]
+        kinds, places, mmio = self.kinds, self._places, self._mmio
+        old_kinds, old_places = kinds[first:end], array("q", places[first:end].tobytes())
         old_mmio = {page: slot for page in range(first, end) if (slot := mmio.pop(page, None))} if _MMIO in old_kinds else {}
         kinds[first:end] = bytes(end - first)
-        offsets[first:end] = array("q", [-1]) * (end - first)
+        places[first:end] = array("q", bytes(8 * (end - first)))
         for region in sorted(self._regions, key=lambda region: region.priority):
             low, high = max(first, region.base >> PAGE_SHIFT), min(end, region.base + region.size >> PAGE_SHIFT)
             if region.enabled and low < high:
                 self._paint(region, low, high)
-        return self._differences(first, end, old_kinds, old_offsets, old_mmio)
+        return self._differences(first, end, old_kinds, old_places, old_mmio)
 
     def _paint(self, region: MappedRegion, low: int, high: int) -> None:
         mmio = self._mmio
@@ -233,24 +234,22 @@ class AddressSpace:
         self.kinds[low:high] = bytes((region.kind,)) * (high - low)
         if region.handlers is not None:
             read, write, mask, smallest = region.handlers
-            self._offsets[low:high] = array("q", [-1]) * (high - low)
+            self._places[low:high] = array("q", bytes(8 * (high - low)))
             mmio.update(dict.fromkeys(range(low, high), (read, write, region.base, mask, smallest)))
         else:
-            offset = region.first_offset + (low << PAGE_SHIFT) - region.base
-            self._offsets[low:high] = array("q", range(offset, offset + (high - low << PAGE_SHIFT), PAGE_SIZE))
+            place = region.first_offset + (low << PAGE_SHIFT) - region.base + 1
+            self._places[low:high] = array("q", range(place, place + (high - low << PAGE_SHIFT), PAGE_SIZE))
 
-    def _differences(self, first: int, end: int, old_kinds: bytearray, old_offsets: array[int], old_mmio: Mapping[int, _MmioSlot]) -> list[MapChange]:
-        kinds, offsets, mmio = self.kinds, self._offsets, self._mmio
+    def _differences(self, first: int, end: int, old_kinds: bytearray, old_places: array[int], old_mmio: Mapping[int, _MmioSlot]) -> list[MapChange]:
+        kinds, places, mmio = self.kinds[first:end], array("q", self._places[first:end].tobytes()), self._mmio
         changes: list[MapChange] = []
         run_start = -1
-        for chunk in range(first, end, _CHUNK):
-            chunk_end = min(chunk + _CHUNK, end)
-            here = slice(chunk - first, chunk_end - first)
-            same = kinds[chunk:chunk_end] == old_kinds[here] and offsets[chunk:chunk_end] == old_offsets[here] and _MMIO not in old_kinds[here]
-            for page in (chunk,) if same else range(chunk, chunk_end):
-                differs = not same and (
-                    kinds[page] != old_kinds[page - first] or offsets[page] != old_offsets[page - first] or mmio.get(page) != old_mmio.get(page)
-                )
+        for start in range(0, end - first, _CHUNK):
+            here = slice(start, start + _CHUNK)
+            same = kinds[here] == old_kinds[here] and places[here] == old_places[here] and _MMIO not in old_kinds[here]
+            for index in (start,) if same else range(start, min(start + _CHUNK, end - first)):
+                page = first + index
+                differs = not same and (kinds[index] != old_kinds[index] or places[index] != old_places[index] or mmio.get(page) != old_mmio.get(page))
                 if differs and run_start < 0:
                     run_start = page
                 elif not differs and run_start >= 0:
@@ -268,7 +267,7 @@ class AddressSpace:
         self._code_changed = code_changed
 
     def backing_offset(self, page: int) -> int:
-        return self._offsets[page]
+        return self._places[page] - 1
 
     @property
     def a20_mask(self) -> int:
@@ -362,7 +361,7 @@ class AddressSpace:
 
     def _read_plain(self, address: int, size: int) -> int:
         page = address >> PAGE_SHIFT
-        offset = self._offsets[page] if 0 <= page < PAGE_COUNT else -1
+        offset = self._places[page] - 1 if 0 <= page < PAGE_COUNT else -1
         if offset < 0:
             self.unmapped_reads += 1
             self._report("read from", page)
@@ -419,7 +418,7 @@ class AddressSpace:
             room = min(size - done, PAGE_SIZE - (here & _OFFSET_IN_PAGE))
             page = here >> PAGE_SHIFT
             if 0 <= page < PAGE_COUNT and self.kinds[page] == _RAM:
-                offset = self._offsets[page] + (here & _OFFSET_IN_PAGE)
+                offset = self._places[page] - 1 + (here & _OFFSET_IN_PAGE)
                 self._view[offset : offset + room] = data[done : done + room]
                 if self._code_changed is not None:
                     self._code_changed(here, room)
@@ -432,7 +431,7 @@ class AddressSpace:
         page = address >> PAGE_SHIFT
         if not 0 <= page < PAGE_COUNT or (address & _OFFSET_IN_PAGE) + size > PAGE_SIZE:
             return -1
-        offset = self._offsets[page]
+        offset = self._places[page] - 1
         return offset if offset < 0 else offset + (address & _OFFSET_IN_PAGE)
 
     def statistics(self) -> Mapping[str, int]:

@@ -11,7 +11,6 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from ringone.api.cpu import CpuState, SegmentState, TableState
 from ringone.api.errors import PluginError, SnapshotError
 from ringone.snapshot.codec import INLINE_BYTES, dump, load
@@ -60,7 +59,7 @@ def test_a_cpu_state_survives() -> None:
         gpr=(1, 2, 3, 4, 5, 6, 7, 8),
         eip=0xFFF0,
         eflags=2,
-        **{name: segment for name in names},  # type: ignore[arg-type]
+        **dict.fromkeys(names, segment),  # type: ignore[arg-type]
         gdtr=table,
         idtr=table,
         cr0=0x6000_0010,
@@ -118,7 +117,8 @@ def test_wrong_states_are_refused_with_the_fields_name(data: Any, message: str) 
         load(Chip, data, name="pit")
 
 
-_JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner))
+_LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5)
+_JSON = st.recursive(_LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3), max_leaves=10)
 
 
 @given(field=st.sampled_from([field.name for field in attrs.fields(Chip)]), value=_JSON)

@@ -25,7 +25,8 @@ Step = tuple[str, int, int, int]
 
 _VALUES = st.one_of(st.integers(0, 0xFF), st.integers(0, 0xFFFF_FFFF), st.sampled_from([0, 0x80, 0xFF, 0xFFFF, 0xFFFF_FFFF]))
 _KINDS = st.sampled_from(["port-write", "port-write", "port-read", "mmio-write", "mmio-read", "pci-write", "pci-read", "pin", "time"])
-_SCRIPTS = st.lists(st.tuples(_KINDS, st.integers(0, 0xFFFF), st.integers(0, 2), _VALUES), max_size=40)
+_PLACES = st.one_of(st.integers(0, 64), st.integers(0, 0xFFFF))
+_SCRIPTS = st.lists(st.tuples(_KINDS, _PLACES, st.integers(0, 2), _VALUES), max_size=40)
 _SIZES = (1, 2, 4)
 _DURATIONS_NS = (1, 400, 1_000, 55_000, 1_000_000, 20_000_000)
 _SETTINGS = settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
@@ -68,7 +69,7 @@ def _mmio_step(harness: DeviceHarness, kind: str, place: int, size: int, value: 
     if not regions:
         return None
     region = sorted(regions, key=lambda region: region.base)[place % len(regions)]
-    address = region.base + place * 37 % region.size
+    address = region.base + (place // len(regions) if place < 256 else place * 37) % region.size
     if kind == "mmio-write":
         harness.mmio_write(address, value, size)
         return None
@@ -152,8 +153,13 @@ class DeviceConformance:
         self.exercise(harness)
         state = harness.device.save_state()
         kept = copy.deepcopy(state)
-        harness.reset()
+        for place in range(32):
+            perform(harness, ("port-write", place, 0, 0x55))
+            perform(harness, ("mmio-write", place, 0, 0x55))
+        for pin in harness.inputs:
+            harness.drive(pin, True)
         harness.advance(1_000_000)
+        harness.reset()
         assert state == kept, "save_state handed out an object that the device goes on changing"
 
     def test_loading_restores_everything_that_was_saved(self) -> None:
