@@ -41,6 +41,11 @@ class Document:
         self.minor = self._require_version()
         self.machine = self._require_machine()
 
+    @property
+    def global_file(self) -> Path:
+        """Where VirtualBox before 4.0 kept what all its machines share."""
+        return self.folder.parent.parent / "VirtualBox.xml"
+
     def place(self, element: Element | None) -> str:
         return f"{self.path}:{element.sourceline}" if element is not None and element.sourceline else str(self.path)
 

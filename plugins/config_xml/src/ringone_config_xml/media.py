@@ -16,7 +16,6 @@ from ringone.api.media import AccessMode
 from ringone_config_xml.document import Document, Element, parse_root, read_bytes
 
 OWN_REGISTRY_MINOR = 11
-GLOBAL_FILE = "VirtualBox.xml"
 LISTS = (("HardDisks", "HardDisk"), ("DVDImages", "Image"), ("FloppyImages", "Image"))
 MODES = {
     "normal": AccessMode.PERSISTENT,
@@ -60,7 +59,7 @@ def registry(document: Document) -> dict[str, RegisteredImage]:
 
 
 def _global_images(document: Document) -> Iterator[tuple[str, RegisteredImage]]:
-    path = document.folder.parent.parent / GLOBAL_FILE
+    path = document.global_file
     if not path.is_file():
         return
     try:

@@ -55,7 +55,6 @@ def _schema_text() -> str:
     return files("ringone_config_xml").joinpath("settings.xsd").read_text(encoding="utf-8")
 
 
-@cache
 def _schema(namespace: str) -> etree.XMLSchema:
     return etree.XMLSchema(etree.fromstring(_schema_text().replace(NAMESPACE, namespace).encode()))
 

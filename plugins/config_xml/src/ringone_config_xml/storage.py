@@ -133,7 +133,7 @@ def _read_drive(document: Document, attachment: Attachment, images: Mapping[str,
     elif attachment.image_uuid:
         image = images.get(attachment.image_uuid)
         if image is None:
-            accepted = "an image of MediaRegistry" + ("" if images else ", which is empty or missing")
+            accepted = f"an image of MediaRegistry (in this file, or before settings version 1.11 in {document.global_file})"
             document.problem(attachment.element, f"image {{{attachment.image_uuid}}} is not registered; accepted: {accepted}")
         else:
             drive = _with_image(document, attachment, drive, image)

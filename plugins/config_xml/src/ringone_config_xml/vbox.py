@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import logging
 import os
@@ -23,7 +24,7 @@ from ringone_config_xml.reading import read_machine, warnings
 from ringone_config_xml.writing import apply
 
 DECLARATION = b'<?xml version="1.0"?>\n'
-DECLARED = re.compile(rb"<\?xml[^>]*\?>\s*")
+PROLOG = re.compile(rb"(?:\s+|<\?.*?\?>|<!--.*?-->)*", re.DOTALL)
 PLATFORMS = {"linux": "linux", "darwin": "macosx", "win32": "windows", "cygwin": "windows", "sunos5": "solaris"}
 FRESH = """<VirtualBox xmlns="{namespace}" version="1.12-{platform}">
   <Machine uuid="{{{uuid}}}" name="RingOne">
@@ -51,9 +52,11 @@ def save(config: MachineConfig, path: Path) -> None:
     previous = read_bytes(target) if target.exists() else None
     document = Document(target, _fresh() if previous is None else previous)
     old = read_machine(document)
+    prolog = _prolog(previous)
+    before = _serialized(document, prolog)
     apply(document, old, attrs.evolve(config, uuid=_uuid(config, old)))
-    data = _serialized(document, previous or DECLARATION)
-    if data == previous:
+    data = _serialized(document, prolog)
+    if previous is not None and data == before:
         return
     try:
         read_machine(Document(target, data))
@@ -80,11 +83,15 @@ def _uuid(config: MachineConfig, old: MachineConfig) -> str:
         raise ConfigError(f"machine UUID {config.uuid!r}; accepted: a UUID such as {uuid.uuid4()}") from None
 
 
-def _serialized(document: Document, like: bytes) -> bytes:
-    """The document with the XML declaration of `like`."""
-    declaration = DECLARED.match(like.removeprefix(b"\xef\xbb\xbf"))
-    body = etree.tostring(document.root.getroottree(), encoding="UTF-8", xml_declaration=False)
-    return (declaration[0] if declaration else b"") + body.rstrip() + b"\n"
+def _prolog(previous: bytes | None) -> bytes:
+    """What stands before the root element, which the tree does not keep as it was written."""
+    match = PROLOG.match((previous or b"").removeprefix(codecs.BOM_UTF8))
+    return DECLARATION if previous is None or match is None else match[0]
+
+
+def _serialized(document: Document, prolog: bytes) -> bytes:
+    parts = [document.root, *document.root.itersiblings()]
+    return prolog + b"\n".join(etree.tostring(part, encoding="UTF-8", with_tail=False, xml_declaration=False) for part in parts) + b"\n"
 
 
 def _replace(target: Path, data: bytes, like: Path) -> None:
