@@ -103,7 +103,8 @@ class DeviceContext(Protocol):
     ) -> PortRange:
         """Claim `count` ports from `base`. Accesses wider than the largest declared width are split, low address first; narrower than the smallest are widened on read
         (and cut) and written at the smallest width. Without `read` the range reads all ones, without `write` writes are dropped. Several ranges may share
-        ports when one has only `read` and the other only `write`."""
+        ports when one has only `read` and the other only `write`. An access at `base` itself may be wider than the range (a wide data register on one port); one that
+        starts behind it and runs over the end is split."""
         ...
 
     def map_mmio(self, base: int, size: int, *, read: MmioRead, write: MmioWrite, widths: tuple[int, ...] = (1, 2, 4), name: str = "", priority: int = 0, enabled: bool = True) -> Region:
