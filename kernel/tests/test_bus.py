@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -180,10 +181,14 @@ def test_a_handlers_exception_becomes_a_device_error_with_component_and_access(p
         assert isinstance(caught.value.__cause__, KeyError)
 
 
+def numbered(chip: int, offset: int, size: int) -> int:
+    return chip * 8 + offset
+
+
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.integers(0, 40)), max_size=30))
 def test_slots_always_show_the_enabled_range_that_moved_last(moves: list[tuple[int, bool, int]]) -> None:
     ports = PortSpace()
-    claims = [ports.claim(f"chip{index}", 100 + index * 10, 5, read=lambda offset, size, index=index: index * 8 + offset) for index in range(4)]
+    claims = [ports.claim(f"chip{index}", 100 + index * 10, 5, read=partial(numbered, index)) for index in range(4)]
     order = list(range(4))
     for index, enabled, base in moves:
         before = (claims[index].enabled, claims[index].base)

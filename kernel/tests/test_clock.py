@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from ringone.api.errors import AssemblyError, DeviceError, SnapshotError
 from ringone.clock import MAX_ALARMS, HostTime, ManualTime, ProgressTime, VirtualClock
@@ -26,7 +28,7 @@ def manual() -> VirtualClock:
 def test_alarms_go_off_in_order_of_deadline_component_and_creation(manual: VirtualClock) -> None:
     log: list[str] = []
     for component, name, deadline in [("z", "first", 5), ("b", "2", 10), ("a", "later", 10), ("b", "1", 10), ("a", "made-last", 10)]:
-        manual.timer(component, name, lambda name=name: log.append(name)).arm_at(deadline)
+        manual.timer(component, name, partial(log.append, name)).arm_at(deadline)
     manual.advance(10)
     assert log == ["first", "later", "made-last", "2", "1"]
 
@@ -37,7 +39,7 @@ def test_an_alarm_sees_its_deadline_as_the_time(manual: VirtualClock) -> None:
         manual.timer("chip", str(deadline), lambda: seen.append(manual.now_ns())).arm_after(deadline)
     manual.advance(100)
     assert seen == [10, 20, 30]
-    assert manual.now_ns() == 100
+    assert manual.now_ns() == manual.last_ns() == 100
 
 
 def test_arming_again_replaces_and_cancelling_forgets(manual: VirtualClock) -> None:

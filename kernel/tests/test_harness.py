@@ -288,11 +288,11 @@ def test_the_kit_finds_a_device_that(broken: type[Alarm], test: str, script: dic
 
 
 def test_the_kit_damages_every_field_and_the_ends_of_lists() -> None:
-    whats = [what for what, _ in damaged_states(AlarmState(history=[1, 2, 3]), {"delay": 0, "rings": 0, "silent": False, "history": [1, 2, 3]})]
-    assert "delay is a bool" in whats
-    assert "history.2 is beyond every range" in whats
-    assert "history.1 has the wrong type" not in whats
-    assert "the state lacks silent" in whats
+    kinds = [what for what, _ in damaged_states(AlarmState(history=[1, 2, 3]), {"delay": 0, "rings": 0, "silent": False, "history": [1, 2, 3]})]
+    assert "delay is a bool" in kinds
+    assert "history.2 is beyond every range" in kinds
+    assert "history.1 has the wrong type" not in kinds
+    assert "the state lacks silent" in kinds
 
 
 @pytest.mark.parametrize("change", [{"type": "other"}, {"version": 2}, {"state": {}}, {"blocks": {}}, {"lines": {}}, {"clock": {}}])

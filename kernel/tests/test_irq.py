@@ -8,7 +8,8 @@ from ringone.irq import LineNetwork
 
 
 def test_a_change_reaches_the_input_and_a_repeated_level_does_not() -> None:
-    lines, seen = LineNetwork(), []
+    lines = LineNetwork()
+    seen: list[bool] = []
     out = lines.output("pit", "OUT0")
     pin = lines.input("pic", "IR0", seen.append)
     lines.connect("pit.OUT0", "pic.IR0")
@@ -19,7 +20,8 @@ def test_a_change_reaches_the_input_and_a_repeated_level_does_not() -> None:
 
 
 def test_an_input_is_the_or_of_its_sources() -> None:
-    lines, seen = LineNetwork(), []
+    lines = LineNetwork()
+    seen: list[bool] = []
     outs = [lines.output(name, "INTA") for name in ("ide", "usb")]
     lines.input("pic", "IR3", seen.append)
     for name in ("ide", "usb"):
@@ -30,13 +32,14 @@ def test_an_input_is_the_or_of_its_sources() -> None:
 
 
 def test_an_output_drives_several_inputs() -> None:
-    lines, seen = LineNetwork(), []
+    lines = LineNetwork()
+    seen: dict[str, list[bool]] = {"x": [], "y": []}
     out = lines.output("a", "OUT")
-    for name in ("x", "y"):
-        lines.input(name, "IN", lambda level, name=name: seen.append((name, level)))
+    for name, levels in seen.items():
+        lines.input(name, "IN", levels.append)
         lines.connect("a.OUT", f"{name}.IN")
     out.set(True)
-    assert seen == [("x", True), ("y", True)]
+    assert seen == {"x": [True], "y": [True]}
 
 
 def test_an_unconnected_output_goes_nowhere() -> None:
@@ -46,7 +49,8 @@ def test_an_unconnected_output_goes_nowhere() -> None:
 
 
 def test_a_wire_from_a_high_output_raises_its_input() -> None:
-    lines, seen = LineNetwork(), []
+    lines = LineNetwork()
+    seen: list[bool] = []
     lines.output("a", "OUT").set(True)
     pin = lines.input("b", "IN", seen.append)
     lines.connect("a.OUT", "b.IN")
@@ -54,7 +58,8 @@ def test_a_wire_from_a_high_output_raises_its_input() -> None:
 
 
 def test_a_callback_that_takes_the_level_back_shows_no_glitch_to_shared_inputs() -> None:
-    lines, shared = LineNetwork(), []
+    lines = LineNetwork()
+    shared: list[bool] = []
     pulse, steady = lines.output("a", "PULSE"), lines.output("b", "STEADY")
     lines.input("first", "IN", lambda level: pulse.set(False))
     lines.input("second", "IN", shared.append)
@@ -98,7 +103,8 @@ def test_a_pin_exists_once_and_is_wired_once() -> None:
 
 
 def test_restored_levels_reach_the_inputs_without_a_callback() -> None:
-    lines, seen = LineNetwork(), []
+    lines = LineNetwork()
+    seen: list[bool] = []
     out = lines.output("a", "OUT")
     pin = lines.input("b", "IN", seen.append)
     lines.connect("a.OUT", "b.IN")

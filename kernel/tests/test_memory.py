@@ -197,7 +197,8 @@ class TestBusMasters:
         space.write(0x9_FFFE, bytes(range(1, 9)) + bytes(PAGE_SIZE - 6) + b"end")
         assert space.read(0x9_FFFE, 4) == b"\x01\x02\xff\xff"
         assert space.read(0xA_1000, 3) == b"end"
-        assert chip.reads == chip.writes == []
+        assert not chip.reads
+        assert not chip.writes
         assert space.dropped_dma == 2
 
     @pytest.mark.parametrize("address", [0xFFFF_FFFE, 0x1_0000_0000, 0x7000_0000, -1])

@@ -20,7 +20,7 @@ class Parity(enum.Enum):
 
 @attrs.frozen(kw_only=True)
 class Options:
-    base: int = option(0x3F8, help="first port", validator=[attrs.validators.ge(0), attrs.validators.lt(1 << 16)])
+    base: int = option(0x3F8, help="first port", validator=attrs.validators.and_(attrs.validators.ge(0), attrs.validators.lt(1 << 16)))
     size: int = option(1 << 20, help="memory", unit="bytes", validator=attrs.validators.gt(0))
     loud: bool = option(False, help="say more")
     title: str = option("none", help="window title")

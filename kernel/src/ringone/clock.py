@@ -212,6 +212,10 @@ class VirtualClock:
                 self._now = now
         return self._now
 
+    def last_ns(self) -> int:
+        """The time that was read last, for log records: any thread may ask, and no source is consulted."""
+        return self._now
+
     def timer(self, component: str, name: str, fire: Callable[[], None]) -> VirtualTimer:
         key = f"{component}.{name}"
         if key in self._timers:

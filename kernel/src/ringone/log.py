@@ -70,5 +70,5 @@ class ComponentLogger(logging.Logger):
 
 
 def component_logger(machine: str, component: str, now_ns: Callable[[], int]) -> logging.Logger:
-    """The logger of one component of one machine."""
+    """The logger of one component of one machine. `now_ns` is called on whatever thread logs (`VirtualClock.last_ns`)."""
     return ComponentLogger(f"ringone.{machine.replace('.', '_')}.{component}", now_ns)

@@ -99,7 +99,10 @@ def with_entry(name: str, data: bytes) -> bytes:
 
 
 def without_entry(name: str) -> bytes:
-    return rebuilt(lambda entries: entries.pop(name) and None)
+    def change(entries: dict[str, bytes]) -> None:
+        del entries[name]
+
+    return rebuilt(change)
 
 
 DAMAGED = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, cast
 
 from ringone.api.devices import DeviceSpec, PciFunction
@@ -98,13 +99,16 @@ class DeviceHarness:
         for name in list(self.lines.outputs):
             pin = name.removeprefix(prefix)
             edges = self._edges[pin] = []
-            self.lines.input(BENCH, f"sees-{pin}", lambda level, edges=edges: edges.append((self.clock.now_ns(), level)))  # type: ignore[misc]
+            self.lines.input(BENCH, f"sees-{pin}", partial(self._note, edges))
             self.lines.connect(name, f"{BENCH}.sees-{pin}")
         for name in list(self.lines.inputs):
             if name.startswith(prefix):
                 pin = name.removeprefix(prefix)
                 self._drivers[pin] = self.lines.output(BENCH, f"drives-{pin}")
                 self.lines.connect(f"{BENCH}.drives-{pin}", name)
+
+    def _note(self, edges: list[tuple[int, bool]], level: bool) -> None:
+        edges.append((self.clock.now_ns(), level))
 
     # --- The guest --------------------------------------------------------------------------------------------------------------------------------------------
 
