@@ -38,7 +38,7 @@ PORT_ACCESS_COST = 300
 """Progress units (bytes of code) that a port access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
 
 _DATA_AGAIN_AFTER = 4
-"""Writes misses of a code page, without a fetch between, after which it counts as data."""
+"""Write misses of a code page after which it counts as data. A page for which that was wrong, because code is fetched from it again, gets eight times as many."""
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
 _SYSTEM_SEGMENT_OPCODES = frozenset(
@@ -108,6 +108,7 @@ class Engine:
         self._classes = bytearray(PAGES)
         self._frames = array.array("I", bytes(4 * PAGES))
         self._write_misses: dict[int, int] = {}
+        self._patience: dict[int, int] = {}
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
         control = memoryview(self._control).cast("B")
         self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
@@ -310,8 +311,9 @@ class Engine:
         if access == FETCH:
             if not page_class & CLASS_FETCHED:
                 self._classes[page] |= CLASS_FETCHED
+                if page in self._patience:
+                    self._patience[page] *= 8
                 self._unicorn.flush_tlb()
-            self._write_misses.pop(page, None)
             return paddr, binding.PROT_READ | binding.PROT_EXEC
         if access == WRITE:
             return self._fill_write(page, page_class, paddr)
@@ -327,7 +329,8 @@ class Engine:
         if not page_class & CLASS_FETCHED:
             return paddr, binding.PROT_READ | binding.PROT_WRITE
         misses = self._write_misses.get(page, 0) + 1
-        if misses < _DATA_AGAIN_AFTER:
+        patience = self._patience.setdefault(page, _DATA_AGAIN_AFTER)
+        if misses < patience:
             self._write_misses[page] = misses
             return paddr, binding.UC_PROT_ALL
         del self._write_misses[page]
