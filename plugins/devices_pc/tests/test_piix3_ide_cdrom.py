@@ -36,9 +36,10 @@ def packet(*head: int) -> bytes:
 
 class Guest(DeviceHarness):
     def __init__(self, medium: MemoryDisk | None = None) -> None:
-        self.drive = MemoryDrive(medium)
+        self.disc = medium or disc()
+        self.bay = MemoryDrive(medium)
         self.pci = FakePciBus()
-        super().__init__(SPEC, options=Piix3IdeOptions(drive10=DriveType.CDROM), drivers={"drive10": self.drive}, links={"pci": self.pci})
+        super().__init__(SPEC, options=Piix3IdeOptions(drive10=DriveType.CDROM), drivers={"drive10": self.bay}, links={"pci": self.pci})
         self.pci.write(1, 1, 0x20, BUS_MASTER - 8)
         self.pci.write(1, 1, 0x04, 0x05, 2)
 
@@ -130,7 +131,7 @@ class TestReading:
         assert guest.pin("IRQ15")
         assert guest.read(STATUS) == IDLE | DRQ
         assert not guest.pin("IRQ15")
-        assert guest.take_part() == guest.drive.medium.read(3, 1)
+        assert guest.take_part() == guest.disc.read(3, 1)
         assert guest.pin("IRQ15")
         assert guest.read(STATUS) == IDLE
 
@@ -141,18 +142,18 @@ class TestReading:
         parts = []
         while guest.read(STATUS) & DRQ:
             parts.append(guest.take_part())
-        assert b"".join(parts) == guest.drive.medium.read(5, 40)
+        assert b"".join(parts) == guest.disc.read(5, 40)
         assert max(len(part) for part in parts) <= (limit or 0xFFFE)
 
     def test_read_12(self, guest: Guest) -> None:
-        assert guest.run(packet(0xA8, 0, 0, 0, 0, 9, 0, 0, 0, 2)) == guest.drive.medium.read(9, 2)
+        assert guest.run(packet(0xA8, 0, 0, 0, 0, 9, 0, 0, 0, 2)) == guest.disc.read(9, 2)
 
     def test_read_cd_gives_user_data_or_raw_blocks(self, guest: Guest) -> None:
-        assert guest.run(packet(0xBE, 0, 0, 0, 0, 4, 0, 0, 1, 0x10)) == guest.drive.medium.read(4, 1)
+        assert guest.run(packet(0xBE, 0, 0, 0, 0, 4, 0, 0, 1, 0x10)) == guest.disc.read(4, 1)
         raw = guest.run(packet(0xBE, 0, 0, 0, 0, 4, 0, 0, 1, 0xF8))
         assert len(raw) == 2352
         assert raw[12:16] == b"\x00\x02\x04\x01"
-        assert raw[16:2064] == guest.drive.medium.read(4, 1)
+        assert raw[16:2064] == guest.disc.read(4, 1)
 
     def test_by_dma(self, guest: Guest) -> None:
         guest.memory.write(0x1000, (0x20000).to_bytes(4, "little") + (0x8000_0000).to_bytes(4, "little"))
@@ -162,13 +163,13 @@ class TestReading:
         assert guest.wait() == IDLE
         assert guest.read(REASON) == 3
         assert guest.read(BUS_MASTER + 2) & 7 == 4
-        assert guest.memory.read(0x20000, 65536) == guest.drive.medium.read(100, 32)
+        assert guest.memory.read(0x20000, 65536) == guest.disc.read(100, 32)
 
     def test_past_the_end_is_refused(self, guest: Guest) -> None:
         assert guest.refused(read_10(399, 2)) == (ILLEGAL_REQUEST, 0x2100)
 
     def test_a_bad_block_is_a_medium_error(self, guest: Guest) -> None:
-        guest.drive.medium.failing = {7}
+        guest.disc.failing = {7}
         assert guest.refused(read_10(7, 1)) == (MEDIUM_ERROR, 0x1100)
 
     def test_nothing_to_read_is_no_error(self, guest: Guest) -> None:
@@ -233,7 +234,7 @@ class TestMedium:
         assert harness.read(COUNT_HIGH) == 0xEB
 
     def test_a_new_disc_gives_one_unit_attention(self, guest: Guest) -> None:
-        guest.drive.insert(disc(200))
+        guest.bay.insert(disc(200))
         assert guest.run(packet(0x12, 0, 0, 0, 36))
         assert guest.refused(TEST_UNIT_READY) == (UNIT_ATTENTION, 0x2800)
         assert guest.run(TEST_UNIT_READY) == b""
@@ -241,30 +242,30 @@ class TestMedium:
 
     def test_events_are_reported_once(self, guest: Guest) -> None:
         poll = packet(0x4A, 1, 0, 0, 0x10, 0, 0, 0, 8)
-        guest.drive.insert(disc())
+        guest.bay.insert(disc())
         assert guest.run(poll) == bytes((0, 6, 4, 0x10, 2, 2, 0, 0))
         assert guest.run(poll) == bytes((0, 6, 4, 0x10, 0, 2, 0, 0))
-        guest.drive.insert(None)
+        guest.bay.insert(None)
         assert guest.run(poll) == bytes((0, 6, 4, 0x10, 3, 0, 0, 0))
 
     def test_the_guest_can_eject(self, guest: Guest) -> None:
         guest.run(packet(0x1B, 0, 0, 0, 2))
-        assert guest.drive.medium is None
+        assert guest.bay.medium is None
         assert guest.refused(TEST_UNIT_READY) == (NOT_READY, 0x3A02)
 
     def test_a_locked_drive_does_not_eject(self, guest: Guest) -> None:
         guest.run(packet(0x1E, 0, 0, 0, 1))
         assert guest.refused(packet(0x1B, 0, 0, 0, 2)) == (ILLEGAL_REQUEST, 0x5302)
-        assert guest.drive.medium is not None
+        assert guest.bay.medium is not None
         guest.run(packet(0x1E))
         guest.run(packet(0x1B, 0, 0, 0, 2))
-        assert guest.drive.medium is None
+        assert guest.bay.medium is None
 
     def test_a_disc_that_disappears_in_mid_read_is_an_error(self, guest: Guest) -> None:
         guest.send(read_10(0, 4), limit=2048)
         guest.advance(LONG_ENOUGH_NS)
         guest.read(STATUS)
-        guest.drive.insert(None)
+        guest.bay.insert(None)
         guest.take_part()
         assert guest.read(STATUS) == IDLE | ERR
 
@@ -276,7 +277,7 @@ class TestSnapshot:
         other.load(guest.save())
         other.advance(LONG_ENOUGH_NS)
         assert other.read(STATUS) & DRQ
-        assert other.take_part() == guest.drive.medium.read(3, 1)
+        assert other.take_part() == guest.disc.read(3, 1)
 
     def test_in_the_middle_of_the_packet(self, guest: Guest) -> None:
         guest.write(COUNT_HIGH, 8)
@@ -297,12 +298,12 @@ class TestSnapshot:
         other = Guest(disc())
         other.load(guest.save())
         rest = b"".join(other.read(DATA, 4).to_bytes(4, "little") for _ in range(412))
-        assert begun + rest == guest.drive.medium.read(3, 1)
+        assert begun + rest == guest.disc.read(3, 1)
         assert other.read(STATUS) & DRQ
-        assert other.take_part() + other.take_part() == guest.drive.medium.read(4, 2)
+        assert other.take_part() + other.take_part() == guest.disc.read(4, 2)
 
     def test_a_change_that_the_guest_has_not_noticed_survives(self, guest: Guest) -> None:
-        guest.drive.insert(disc())
+        guest.bay.insert(disc())
         other = Guest(disc())
         other.load(guest.save())
         assert other.refused(TEST_UNIT_READY) == (UNIT_ATTENTION, 0x2800)
