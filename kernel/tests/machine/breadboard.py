@@ -43,6 +43,11 @@ RESET, POWER_OFF, FAIL, MEDIUM_FULL = 1, 2, 3, 4
 """What port 0x80 obeys."""
 
 
+def say(text: bytes) -> str:
+    """Send `text` to the servant."""
+    return "".join(out(0xE9, byte) for byte in text)
+
+
 def out(port: int, value: int) -> str:
     return f" B0 {value:02X} E6 {port:02X} "
 
@@ -169,6 +174,8 @@ class Servant:
         return None
 
     def reset(self) -> None:
+        if b"unresettable" in self.state.received:
+            raise RuntimeError("this chip does not reset any more")
         self._a20.set(True)
         for pin in (self._reset, self._power, self._nmi):
             pin.set(False)

@@ -24,6 +24,7 @@ from .breadboard import (
     eventually,
     order,
     out,
+    say,
     ticks_then,
 )
 
@@ -127,6 +128,14 @@ def test_a_processor_that_fails_aborts_its_machine(bench: Bench) -> None:
     assert session.wait() is ABORTED
     assert isinstance(session.error, BackendError)
     assert str(session.error) == "CPU backend tiny: RuntimeError: the processor melted"
+
+
+def test_a_chip_that_fails_at_reset_aborts_its_machine(bench: Bench) -> None:
+    session = bench.started(say(b"unresettable") + order(MEDIUM_FULL))
+    eventually(lambda: session.state is PAUSED)
+    with pytest.raises(DeviceError, match="device servant failed in reset"):
+        session.reset()
+    assert session.state is ABORTED
 
 
 def test_an_aborted_machine_can_be_looked_at_but_not_used(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from ringone.api.errors import SnapshotError, StateError
 from ringone.api.events import MachineState, StateRestored, StateSaved
 from ringone.machine import Session
 
-from .breadboard import HLT, HOST_CLOCK, MEDIUM_FULL, POWER_OFF, SPIN, START_TICKING, TRIPLE_FAULT, WAIT_FOR_TICKS, Bench, count, eventually, order, out
+from .breadboard import HLT, HOST_CLOCK, MEDIUM_FULL, POWER_OFF, SPIN, START_TICKING, TRIPLE_FAULT, WAIT_FOR_TICKS, Bench, count, eventually, order, out, say
 
 OFF, RUNNING, PAUSED, STUCK, ABORTED = MachineState
 TICKS = 20
@@ -103,8 +103,7 @@ def test_a_damaged_container_is_refused(bench: Bench) -> None:
 
 
 def test_a_part_that_refuses_its_state_half_way_leaves_the_machine_off(bench: Bench) -> None:
-    poison = "".join(out(0xE9, byte) for byte in b"poison")
-    session = bench.started(poison + SPIN)
+    session = bench.started(say(b"poison") + SPIN)
     eventually(lambda: session.statistics()["EM/Instructions"] > 20)
     saved = session.save_state()
     with pytest.raises(SnapshotError, match="servant: the device refuses its saved state: poison"):

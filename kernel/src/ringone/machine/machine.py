@@ -66,7 +66,7 @@ class Machine:
         if threading.get_ident() != self._thread:
             self._commands.post(lambda: self.emit(event))
             return
-        if isinstance(event, MediumFull):
+        if isinstance(event, MediumFull) and self.state is RUNNING:
             self._pause_reason = f"no room for {event.component}: {event.message}"
         self.events.queue(event)
         if self._executing:
@@ -164,7 +164,11 @@ class Machine:
 
     def reset(self, cause: str) -> None:
         self._require("reset")
-        self._reset_parts()
+        try:
+            self._reset_parts()
+        except RingOneError as error:
+            self.abort(error)
+            raise
         self.emit(MachineReset(cause))
         if self.state is STUCK:
             self._enter(RUNNING, "reset")

@@ -5,9 +5,9 @@ Mistakes in options are collected and reported together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import attrs
 
@@ -66,15 +66,19 @@ def make_plan(config: MachineConfig, registry: PluginRegistry) -> Plan:
     blueprint = registry.boards()[config.board].blueprint(config, firmware)
 
     errors: list[ConfigError] = []
-    cpu_options = _attempt(errors, lambda: bind_options(cpu.options, config.cpu.options, source=f"options of CPU backend {cpu.name}", base_dir=base_dir))
-    devices = tuple(_plan_all(errors, blueprint.devices, lambda device: _plan_device(device, registry, base_dir)))
-    drivers = tuple(_plan_all(errors, blueprint.drivers, lambda driver: _plan_driver(driver, registry, base_dir)))
+    cpu_options = _attempt(errors, _bind_cpu_options, cpu, config, base_dir)
+    devices = tuple(_attempt(errors, _plan_device, device, registry, base_dir) for device in blueprint.devices)
+    drivers = tuple(_attempt(errors, _plan_driver, driver, registry, base_dir) for driver in blueprint.drivers)
     if errors:
         raise errors[0] if len(errors) == 1 else ConfigErrors(errors)
     _check_connections(blueprint, {device.config.id: device.spec for device in devices})
     return Plan(
         config=config, cpu=cpu, cpu_options=cpu_options, firmware=firmware, devices=devices, drivers=drivers, wires=blueprint.wires, links=blueprint.links
     )
+
+
+def _bind_cpu_options(spec: CpuBackendSpec, config: MachineConfig, base_dir: Path | None) -> Any:
+    return bind_options(spec.options, config.cpu.options, source=f"options of CPU backend {spec.name}", base_dir=base_dir)
 
 
 def _plan_device(device: DeviceConfig, registry: PluginRegistry, base_dir: Path | None) -> PlannedDevice:
@@ -89,18 +93,15 @@ def _plan_driver(driver: DriverConfig, registry: PluginRegistry, base_dir: Path 
     return PlannedDriver(config=driver, spec=spec, options=bind_options(spec.options, driver.options, source=driver.source or driver.slot, base_dir=base_dir))
 
 
-def _plan_all(errors: list[ConfigError], items: Iterable[T], plan: Callable[[T], Any]) -> list[Any]:
-    return [_attempt(errors, lambda item=item: plan(item)) for item in items]  # type: ignore[misc]
-
-
-def _attempt(errors: list[ConfigError], action: Callable[[], Any]) -> Any:
+def _attempt(errors: list[ConfigError], action: Callable[..., T], *arguments: Any) -> T:
+    """The result of an action; where it is a mistake of the description, that is kept in `errors`, and the result is never looked at."""
     try:
-        return action()
+        return action(*arguments)
     except ConfigErrors as several:
         errors.extend(several.errors)
     except ConfigError as error:
         errors.append(error)
-    return None
+    return cast(T, None)
 
 
 # --- Firmware ----------------------------------------------------------------------------------------------------------------------------------------------
