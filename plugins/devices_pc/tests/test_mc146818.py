@@ -195,6 +195,14 @@ def test_an_impossible_alarm_never_rings(rtc: DeviceHarness) -> None:
     assert not rtc.edges("IRQ")
 
 
+@pytest.mark.parametrize("century", [0x00, 0x99, 0xFF])
+def test_any_century_survives_a_snapshot(rtc: DeviceHarness, century: int) -> None:
+    put(rtc, 0x32, century)
+    resumed = machine()
+    resumed.load(rtc.save())
+    assert show(resumed) == show(rtc)
+
+
 def test_a_reset_keeps_time_and_memory_and_clears_interrupts(rtc: DeviceHarness) -> None:
     put(rtc, 0x0F, 0x0A)
     put(rtc, B, UIE | PIE | HOURS_24)

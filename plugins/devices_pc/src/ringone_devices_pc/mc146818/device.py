@@ -12,7 +12,7 @@ from ringone.api.drivers import WallClock
 
 from ringone_devices_pc.mc146818 import calendar, cmos
 from ringone_devices_pc.mc146818.config import Mc146818Options
-from ringone_devices_pc.mc146818.state import BANK_BYTES, Mc146818State
+from ringone_devices_pc.mc146818.state import BANK_BYTES, ClockTime, Mc146818State
 
 REGISTER_A, REGISTER_B, REGISTER_C, REGISTER_D = 0x0A, 0x0B, 0x0C, 0x0D
 
@@ -49,7 +49,9 @@ class Mc146818:
         self._timer = context.timer("interrupt", self._fire)
         clock = context.driver("wall-clock", WallClock)  # type: ignore[type-abstract]
         base_ns = clock.base_ns() if clock is not None else 0
-        self._state = Mc146818State(offset_ns=base_ns, checked_ns=base_ns)
+        self._offset_ns = base_ns
+        self._checked_ns = base_ns
+        self._state = Mc146818State()
         self._cells = bytearray(BANK_BYTES)
         self._extended = bytearray(BANK_BYTES)
         self._shown_second: int | None = None
@@ -67,12 +69,20 @@ class Mc146818:
         self._settle()
 
     def save_state(self) -> Mc146818State:
-        return attrs.evolve(self._state, cells=bytes(self._cells), extended=bytes(self._extended))
+        return attrs.evolve(
+            self._state,
+            cells=bytes(self._cells),
+            extended=bytes(self._extended),
+            offset=ClockTime(*divmod(self._offset_ns, SECOND_NS)),
+            checked=ClockTime(*divmod(self._checked_ns, SECOND_NS)),
+        )
 
     def load_state(self, state: Mc146818State) -> None:
         self._cells = bytearray(state.cells[:BANK_BYTES].ljust(BANK_BYTES, b"\0"))
         self._extended = bytearray(state.extended[:BANK_BYTES].ljust(BANK_BYTES, b"\0"))
-        self._state = attrs.evolve(state, cells=b"", extended=b"", index=state.index & INDEX, extended_index=state.extended_index & INDEX)
+        self._offset_ns = state.offset.seconds * SECOND_NS + state.offset.ns
+        self._checked_ns = state.checked.seconds * SECOND_NS + state.checked.ns
+        self._state = attrs.evolve(state, index=state.index & INDEX, extended_index=state.extended_index & INDEX)
         self._shown_second = None
 
     # --- Ports ---------------------------------------------------------------------------------------------------------------------------------------------
@@ -120,7 +130,7 @@ class Mc146818:
             self._show()
             self._cells[index] = value
             if not self._stopped():
-                self._set_clock((self._now_ns() + self._state.offset_ns) % SECOND_NS)
+                self._set_clock((self._now_ns() + self._offset_ns) % SECOND_NS)
                 self._settle()
         elif index in calendar.ALARM_CELLS:
             self._check_flags()
@@ -140,7 +150,7 @@ class Mc146818:
         else:
             state.register_b = value
         if was_stopped and not self._stopped():
-            self._set_clock(RELEASE_PHASE_NS if was_held else (self._now_ns() + state.offset_ns) % SECOND_NS)
+            self._set_clock(RELEASE_PHASE_NS if was_held else (self._now_ns() + self._offset_ns) % SECOND_NS)
         self._shown_second = None
         self._settle()
 
@@ -154,14 +164,14 @@ class Mc146818:
         return bool(self._state.register_b & B_SET) or self._divider_held()
 
     def _updating(self) -> bool:
-        return not self._stopped() and (self._now_ns() + self._state.offset_ns) % SECOND_NS >= SECOND_NS - UPDATE_NS
+        return not self._stopped() and (self._now_ns() + self._offset_ns) % SECOND_NS >= SECOND_NS - UPDATE_NS
 
     def _show(self) -> None:
         """Bring the time cells up to date."""
         if self._stopped():
             return
         state = self._state
-        second = (self._now_ns() + state.offset_ns) // SECOND_NS
+        second = (self._now_ns() + self._offset_ns) // SECOND_NS
         if second != self._shown_second:
             calendar.show(self._cells, second, calendar.cell_format(state.register_b), state.weekday_shift)
             self._shown_second = second
@@ -172,8 +182,8 @@ class Mc146818:
         self._check_flags()
         second = calendar.parse(self._cells, calendar.cell_format(state.register_b))
         state.weekday_shift = (self._cells[calendar.WEEKDAY] - 1 - calendar.weekday(second // calendar.SECONDS_PER_DAY)) % 7
-        state.checked_ns = second * SECOND_NS + phase_ns
-        state.offset_ns = state.checked_ns - self._now_ns()
+        self._checked_ns = second * SECOND_NS + phase_ns
+        self._offset_ns = self._checked_ns - self._now_ns()
         self._shown_second = None
 
     # --- Interrupts ----------------------------------------------------------------------------------------------------------------------------------------
@@ -188,9 +198,9 @@ class Mc146818:
     def _check_flags(self) -> None:
         """Set the flags of what happened since the last check."""
         state = self._state
-        now = self._now_ns() + state.offset_ns
-        last = state.checked_ns
-        state.checked_ns = now
+        now = self._now_ns() + self._offset_ns
+        last = self._checked_ns
+        self._checked_ns = now
         shift = self._period_shift()
         if shift is not None and now * CLOCKS // CLOCKS_NS >> shift != last * CLOCKS // CLOCKS_NS >> shift:
             state.register_c |= C_PF
@@ -221,12 +231,12 @@ class Mc146818:
         if next_ns is None:
             self._timer.cancel()
         else:
-            self._timer.arm_at(next_ns - state.offset_ns)
+            self._timer.arm_at(next_ns - self._offset_ns)
 
     def _next_interrupt(self, wanted: int) -> int | None:
         """Clock time of the first of the `wanted` interrupts."""
         state = self._state
-        now = self._now_ns() + state.offset_ns
+        now = self._now_ns() + self._offset_ns
         times = []
         shift = self._period_shift()
         if wanted & B_PIE and shift is not None:

@@ -7,12 +7,20 @@ import attrs
 BANK_BYTES = 128
 
 
+@attrs.frozen
+class ClockTime:
+    """A guest can set any year that two bytes hold, and nanoseconds of such a time do not fit 64 bits."""
+
+    seconds: int = 0
+    ns: int = 0
+
+
 @attrs.define(slots=True)
 class Mc146818State:
     """`cells` are the 128 bytes behind index and data (registers A to D apart), `extended` those of the second bank.
 
-    Clock time in nanoseconds since 1970 is virtual time plus `offset_ns`; flags are up to date to clock time `checked_ns`. `weekday_shift` is how far the
-    guest's day of the week is from the calendar's.
+    Clock time since 1970 is virtual time plus `offset`; flags are up to date to clock time `checked`. `weekday_shift` is how far the guest's day of the week
+    is from the calendar's. Cells, offset and check are brought up to date when the state is saved.
     """
 
     cells: bytes = bytes(BANK_BYTES)
@@ -23,6 +31,6 @@ class Mc146818State:
     register_a: int = 0x26
     register_b: int = 0x02
     register_c: int = 0
-    offset_ns: int = 0
-    checked_ns: int = 0
+    offset: ClockTime = ClockTime()
+    checked: ClockTime = ClockTime()
     weekday_shift: int = 0
