@@ -188,13 +188,14 @@ class DeviceHarness:
         """Take over what `save` made on this bench or on another with the same device."""
         section = SectionData(saved["type"], saved["version"], cast(Json, saved["state"]))
         state = check_device_section(self.id, self.spec, section)
+        clock = load(ClockState, saved["clock"], name="clock")
         if saved["blocks"].keys() != self.memory.blocks.keys():
             raise SnapshotError("the saved memory blocks are of another device")
+        self.clock.restore(clock)
+        self.lines.restore(saved["lines"])
         for name, block in self.memory.blocks.items():
             _load_memory(block.data, saved["blocks"][name])
         load_device(self.id, self.device, state)
-        self.clock.restore(load(ClockState, saved["clock"], name="clock"))
-        self.lines.restore(saved["lines"])
 
 
 def _save_memory(data: memoryview) -> dict[str, str]:
