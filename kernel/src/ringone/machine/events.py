@@ -12,7 +12,7 @@ Observer = Callable[[object], None]
 
 
 class EventDispatcher:
-    """Used on the machine's thread only. An event published by an observer or while the processor runs waits its turn, so observers may command the machine."""
+    """Used on the machine's thread only. What an observer causes waits its turn, so observers may command the machine."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log

@@ -62,7 +62,7 @@ class Machine:
     # --- what parts ask for (`ringone.machine.builder.Host`)
 
     def emit(self, event: object) -> None:
-        """Publish an event, from any thread. What happens while the processor runs is delivered when it has returned."""
+        """Publish a part's event, from any thread. The run loop delivers it, so that no observer is called from inside a part."""
         if threading.get_ident() != self._thread:
             self._commands.post(lambda: self.emit(event))
             return
@@ -71,8 +71,6 @@ class Machine:
         self.events.queue(event)
         if self._executing:
             self.parts.cpu.request_exit()
-        else:
-            self.events.deliver()
 
     def call_soon(self, component: str, function: Callable[[], None]) -> None:
         """Run a driver's function on the machine's thread; one that fails aborts the machine."""
@@ -169,7 +167,7 @@ class Machine:
         except RingOneError as error:
             self.abort(error)
             raise
-        self.emit(MachineReset(cause))
+        self._announce(MachineReset(cause))
         if self.state is STUCK:
             self._enter(RUNNING, "reset")
 
@@ -189,7 +187,7 @@ class Machine:
     def save_state(self) -> bytes:
         self._require("save")
         container = saving.save(self.parts)
-        self.emit(StateSaved(self.parts.clock.now_ns()))
+        self._announce(StateSaved(self.parts.clock.now_ns()))
         return container
 
     def load_state(self, container: bytes) -> None:
@@ -206,7 +204,7 @@ class Machine:
         self._forget_requests()
         if self.state is POWERED_OFF:
             self._enter(PAUSED, "restored")
-        self.emit(StateRestored(self.parts.clock.now_ns()))
+        self._announce(StateRestored(self.parts.clock.now_ns()))
 
     def state_hash(self) -> str:
         self._require("hash")
@@ -260,7 +258,11 @@ class Machine:
             self.state = new
             self.changed.notify_all()
         self.log.info("%s -> %s%s", old.value, new.value, f": {reason}" if reason else "")
-        self.emit(StateChanged(old, new, reason))
+        self._announce(StateChanged(old, new, reason))
+
+    def _announce(self, event: object) -> None:
+        self.events.queue(event)
+        self.events.deliver()
 
     def _reset_parts(self) -> None:
         parts = self.parts

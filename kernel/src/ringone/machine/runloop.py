@@ -26,6 +26,7 @@ class RunLoop:
         machine, commands = self._machine, self._commands
         while not commands.closed:
             commands.run_pending()
+            machine.events.deliver()
             if machine.state is not MachineState.RUNNING:
                 commands.wait()
                 continue
