@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ringone.testing import DeviceHarness
-from ringone.testing.devices import DeviceConformance
 from itertools import pairwise
 
+from ringone.testing import DeviceHarness
+from ringone.testing.devices import DeviceConformance
 from ringone_devices_pc.i8254 import SPEC as PIT_SPEC
 from ringone_devices_pc.port_b import SPEC
 
