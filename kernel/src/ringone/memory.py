@@ -360,13 +360,11 @@ class AddressSpace:
             raise self._failure(error, address, "write", room) from error
 
     def _read_plain(self, address: int, size: int) -> int:
-        page = address >> PAGE_SHIFT
-        offset = self._places[page] - 1 if 0 <= page < PAGE_COUNT else -1
+        _, offset = self._run(address, size)
         if offset < 0:
             self.unmapped_reads += 1
-            self._report("read from", page)
+            self._report("read from", address >> PAGE_SHIFT)
             return ALL_ONES[size]
-        offset += address & _OFFSET_IN_PAGE
         return int.from_bytes(self._view[offset : offset + size], "little")
 
     def _write_plain(self, address: int, size: int, value: int) -> None:
@@ -393,13 +391,12 @@ class AddressSpace:
 
     def read(self, address: int, size: int) -> bytes:
         """What a bus master reads: RAM and ROM, all ones elsewhere."""
-        offset = self._contiguous(address, size)
-        if offset >= 0:
+        room, offset = self._run(address, size)
+        if room == size and offset >= 0:
             return bytes(self._view[offset : offset + size])
         parts = []
         while size > 0:
-            room = min(size, PAGE_SIZE - (address & _OFFSET_IN_PAGE))
-            offset = self._contiguous(address, room)
+            room, offset = self._run(address, size)
             if offset >= 0:
                 parts.append(bytes(self._view[offset : offset + room]))
             else:
@@ -415,10 +412,8 @@ class AddressSpace:
         done = 0
         while done < size:
             here = address + done
-            room = min(size - done, PAGE_SIZE - (here & _OFFSET_IN_PAGE))
-            page = here >> PAGE_SHIFT
-            if 0 <= page < PAGE_COUNT and self.kinds[page] == _RAM:
-                offset = self._places[page] - 1 + (here & _OFFSET_IN_PAGE)
+            room, offset = self._run(here, size - done)
+            if offset >= 0 and self.kinds[here >> PAGE_SHIFT] == _RAM:
                 self._view[offset : offset + room] = data[done : done + room]
                 if self._code_changed is not None:
                     self._code_changed(here, room)
@@ -426,18 +421,24 @@ class AddressSpace:
                 self.dropped_dma += 1
             done += room
 
-    def _contiguous(self, address: int, size: int) -> int:
-        """Offset in the backing of ``[address, address + size)`` where that is plain memory within one page, -1 elsewhere."""
+    def _run(self, address: int, limit: int) -> tuple[int, int]:
+        """How many bytes from `address` on, up to `limit`, are of one kind and lie side by side in the backing, and where; -1 for a page that does not."""
         page = address >> PAGE_SHIFT
-        if not 0 <= page < PAGE_COUNT or (address & _OFFSET_IN_PAGE) + size > PAGE_SIZE:
-            return -1
-        offset = self._places[page] - 1
-        return offset if offset < 0 else offset + (address & _OFFSET_IN_PAGE)
+        skipped = address & _OFFSET_IN_PAGE
+        room = PAGE_SIZE - skipped
+        if not 0 <= page < PAGE_COUNT or not self._places[page]:
+            return min(room, limit), -1
+        places, kinds = self._places, self.kinds
+        place, kind = places[page], kinds[page]
+        while room < limit and page + 1 < PAGE_COUNT and places[page + 1] == places[page] + PAGE_SIZE and kinds[page + 1] == kind:
+            page += 1
+            room += PAGE_SIZE
+        return min(room, limit), place - 1 + skipped
 
     def statistics(self) -> Mapping[str, int]:
         return {
             "UnmappedReads": self.unmapped_reads,
             "UnmappedWrites": self.unmapped_writes,
-            "DroppedDmaPages": self.dropped_dma,
+            "DroppedDma": self.dropped_dma,
             "ShadowedRegions": self.shadowings,
         }
