@@ -99,7 +99,7 @@ class Aperture:
             return _ONES[size]
         if self._text_read:
             even = offset & ~1
-            self._state.latch = self._planes[even >> 1]
+            self._state.latch = self._planes[offset + size - 1 >> 1]
             if size == 1:
                 return self._bytes[even << 1 | offset & 1]
             if even == offset:
