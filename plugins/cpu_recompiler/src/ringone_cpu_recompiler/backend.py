@@ -217,7 +217,7 @@ class RecompilerBackend:
             if d[_D_IS_INT]:
                 self._soft_interrupts += 1
                 d[_D_IS_INT] = 0
-                self._interrupts.deliver(vector, Source.SOFTWARE)
+                self._interrupts.deliver_int(vector)
             else:
                 self._exceptions[vector & 0xFF] += 1
                 self._interrupts.deliver(vector, Source.EXCEPTION, d[_D_ERROR_CODE] & 0xFFFF)

@@ -358,14 +358,11 @@ class Engine:
 
     def _block_hook(self, _uc: int, _address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""
-        self._budget[0] -= size
-        stop = self._budget[0] < 0 or self._exit_request[0]
-        if not stop and self._interrupt_waiting[0]:
-            stop = self.can_interrupt()
-        if stop:
-            self._budget[0] += size
+        if self._budget[0] <= 0 or self._exit_request[0] or (self._interrupt_waiting[0] and self.can_interrupt()):
             self._words[stubs.STOPPED // 8] = 1
             self._unicorn.stop()
+        else:
+            self._budget[0] -= size
 
     def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
         try:

@@ -101,6 +101,23 @@ class Interrupts:
                 vector, error_code = self._escalate(vector, source, fault)
                 source = Source.EXCEPTION
 
+    def deliver_int(self, vector: int) -> None:
+        """INT n, INT3 or INTO, with EIP behind the instruction; a fault on the way reports the instruction itself."""
+        q = self._env.q
+        behind = q[Q_EIP]
+        try:
+            self._enter(vector, Source.SOFTWARE, None)
+        except GuestFault as fault:
+            q[Q_EIP] = behind - self._int_length(vector, behind) & 0xFFFFFFFF
+            self.fault(fault)
+
+    def _int_length(self, vector: int, behind: int) -> int:
+        """Bytes of the INT before `behind`, prefixes aside: CD nn, or CC and CE."""
+        if vector not in (3, 4):
+            return 2
+        opcode = self._paging.read(self._env.q[Q_BASE[CS]] + behind - 1, 1)[0]
+        return 1 if opcode in (0xCC, 0xCE) else 2
+
     def fault(self, fault: GuestFault) -> None:
         """Deliver an exception that was found outside of delivery."""
         if fault.vector == VECTOR_PF:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 
+import attrs
+
 from ringone.api.cpu import CpuState, SegmentState, TableState
 
 from ringone_cpu_recompiler import binding, layout
@@ -46,6 +48,9 @@ _ATTRIBUTES = 0xF0FF
 _MSRS = (0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080)
 """SYSENTER_CS, _ESP, _EIP, MISC_ENABLE, PAT, EFER."""
 _RESET_SIGNATURE_EDX = 0x600
+_TSS_TYPES = (0x81, 0x83, 0x89, 0x8B)
+_TSS_BUSY = 2
+"""The engine aborts the process unless the hidden part of TR looks like a present TSS that is *not* busy; architecturally the loaded one always is."""
 
 
 def _segment(env: Env, register: int) -> SegmentState:
@@ -60,6 +65,17 @@ def _segment(env: Env, register: int) -> SegmentState:
 
 def _set_segment(env: Env, register: int, state: SegmentState) -> None:
     env.set_segment(register, state.selector, state.base, state.limit, state.attributes << 8)
+
+
+def _task_register(env: Env) -> SegmentState:
+    state = _segment(env, TR)
+    return attrs.evolve(state, attributes=state.attributes | _TSS_BUSY)
+
+
+def _set_task_register(env: Env, state: SegmentState) -> None:
+    if state.attributes & 0xFF not in _TSS_TYPES:
+        raise SnapshotError(f"CPU state: TR has attributes {state.attributes:#x}, which is no present task-state segment")
+    _set_segment(env, TR, attrs.evolve(state, attributes=state.attributes & ~_TSS_BUSY))
 
 
 def _save_fpu(unicorn: Unicorn, env: Env) -> bytes:
@@ -109,7 +125,7 @@ def save(unicorn: Unicorn, env: Env, *, tsc_offset_ns: int, halted: bool, shutdo
         fs=_segment(env, FS),
         gs=_segment(env, GS),
         ldtr=_segment(env, LDT),
-        tr=_segment(env, TR),
+        tr=_task_register(env),
         gdtr=TableState(base=q[Q_BASE[GDT]] & 0xFFFFFFFF, limit=d[D_LIMIT[GDT]]),
         idtr=TableState(base=q[Q_BASE[IDT]] & 0xFFFFFFFF, limit=d[D_LIMIT[IDT]]),
         cr0=q[Q_CR0] & 0xFFFFFFFF,
@@ -149,9 +165,10 @@ def load(unicorn: Unicorn, env: Env, state: CpuState) -> None:
     q[Q_EFER] = state.msr.get(0xC0000080, 0)
     env.eflags = state.eflags
     for register, segment in (
-        (CS, state.cs), (SS, state.ss), (DS, state.ds), (ES, state.es), (FS, state.fs), (GS, state.gs), (LDT, state.ldtr), (TR, state.tr),
+        (CS, state.cs), (SS, state.ss), (DS, state.ds), (ES, state.es), (FS, state.fs), (GS, state.gs), (LDT, state.ldtr),
     ):  # fmt: skip
         _set_segment(env, register, segment)
+    _set_task_register(env, state.tr)
     env.set_segment(GDT, 0, state.gdtr.base, state.gdtr.limit, 0)
     env.set_segment(IDT, 0, state.idtr.base, state.idtr.limit, 0)
     d[D_HFLAGS2] = d[D_HFLAGS2] & ~HF2_NMI | (HF2_NMI if state.nmi_blocked else 0)

@@ -99,10 +99,12 @@ def _block_stub() -> Assembler:
     code = _Code()
     control = Register.RCX
     code.move(Register.EDX, Register.EDX)
-    code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
-    code.branch(Code.JS_REL32_64, "stop")
+    code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=BUDGET), 0)
+    code.branch(Code.JLE_REL32_64, "stop")
     code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)  # and INTERRUPT_WAITING, its neighbour
     code.branch(Code.JNE_REL32_64, "attention")
+    code.label("go on")
+    code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
     code.op(Code.RETNQ)
     code.label("attention")
     code.mem_imm(Code.CMP_RM32_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)
@@ -113,11 +115,8 @@ def _block_stub() -> Assembler:
     code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.HFLAGS), HF_INHIBIT_IRQ)
     code.branch(Code.JNE_REL32_64, "go on")
     code.label("stop")
-    code.mem_reg(Code.ADD_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
     code.mem_imm(Code.MOV_RM64_IMM32, MemoryOperand(control, displ=STOPPED), 1)
     code.mem(Code.JMP_RM64, MemoryOperand(control, displ=EMU_STOP))
-    code.label("go on")
-    code.op(Code.RETNQ)
     return code
 
 

@@ -94,7 +94,7 @@ class TaskSwitcher:
         self._save_outgoing(old_wide)
         paging.write(new_base, struct.pack("<H", d[D_SELECTOR[TR]]))
         paging.write(address + 5, bytes([(high >> 8 | TYPE_BUSY) & 0xFF]))
-        env.set_segment(TR, selector, new_base, limit_of(low, high), high | TYPE_BUSY << 8)
+        env.set_segment(TR, selector, new_base, limit_of(low, high), high)
         q[Q_CR0] |= CR0_TS
         self._load_incoming(image, wide)
 
