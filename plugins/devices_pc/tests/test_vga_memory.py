@@ -111,7 +111,9 @@ OFFSETS = st.integers(0, 12)
 WIDTHS = st.sampled_from((1, 2, 4))
 GRAPHICS_MASKS = (0x0F, 0x0F, 0x0F, 0x1F, 0x03, 0x1B, 0x0F, 0x0F, 0xFF)
 GRAPHICS = st.tuples(*[BYTES.map(lambda value, mask=mask: value & mask) for mask in GRAPHICS_MASKS])  # type: ignore[misc]
-SETTINGS = st.tuples(GRAPHICS, st.integers(0, 15), st.sampled_from((PLANAR, TEXT_WRITES, CHAIN_4)))
+PLAIN = st.sampled_from([(0, 0, 0, 0, read_map, mode, 0, 0x0F, 0xFF) for read_map in range(4) for mode in (0, ODD_EVEN_READS)])
+"""As BIOS modes have them: these take the short ways."""
+SETTINGS = st.tuples(st.one_of(GRAPHICS, PLAIN), st.integers(0, 15), st.sampled_from((PLANAR, TEXT_WRITES, CHAIN_4)))
 ACCESSES = st.tuples(OFFSETS, WIDTHS, st.integers(0, 0xFFFF_FFFF), OFFSETS, WIDTHS)
 """A read, which loads the latches, after a write of that value: where and how wide each."""
 
