@@ -26,17 +26,8 @@ ISA_SLOT = 1
 IDE_FUNCTION, PM_FUNCTION = 1, 3
 PIRQ_ROUTES = (10, 10, 11, 11)
 
-MISC_WRITE, SEQUENCER, GRAPHICS, CRTC, ATTRIBUTE, INPUT_STATUS_1, DAC_MASK, DAC_WRITE_INDEX, DAC_DATA = (
-    0x3C2,
-    0x3C4,
-    0x3CE,
-    0x3D4,
-    0x3C0,
-    0x3DA,
-    0x3C6,
-    0x3C8,
-    0x3C9,
-)
+MISC_WRITE, SEQUENCER, GRAPHICS, CRTC, ATTRIBUTE, INPUT_STATUS_1 = 0x3C2, 0x3C4, 0x3CE, 0x3D4, 0x3C0, 0x3DA
+DAC_MASK, DAC_READ_INDEX, DAC_WRITE_INDEX, DAC_DATA = 0x3C6, 0x3C7, 0x3C8, 0x3C9
 
 
 @attrs.frozen(kw_only=True)
@@ -51,6 +42,13 @@ class VgaMode:
 
 
 EGA_ATTRIBUTES = "0001020304051407 38393a3b3c3d3e3f"
+MODE_1 = VgaMode(
+    miscellaneous=0x67,
+    sequencer=bytes.fromhex("0308030002"),
+    crtc=bytes.fromhex("2d2728902ba0bf1f004f0d0e00000000 9c8e8f141f96b9a3ff"),
+    graphics=bytes.fromhex("0000000000100e00ff"),
+    attribute=bytes.fromhex(EGA_ATTRIBUTES + "0c000f0800"),
+)
 MODE_3 = VgaMode(
     miscellaneous=0x67,
     sequencer=bytes.fromhex("0300030002"),

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from ringone.api.devices import DeviceSpec
 from ringone.api.firmware import FirmwareSpec
 from ringone.api.hooks import hookimpl
+from ringone.api.options import NoOptions
 
 from ringone_firmware import seabios
-from ringone_firmware.directboot import firmware
+from ringone_firmware.builtin.spec import BIOS_SERVICES
 
 if TYPE_CHECKING:
-    pass
+    from ringone.api.config import MachineConfig
+    from ringone.api.firmware import FirmwareImage
 
 
 @hookimpl
@@ -25,11 +28,28 @@ def ringone_firmwares() -> Iterator[FirmwareSpec]:
         available=seabios.available,
         load=seabios.load,
     )
+    yield FirmwareSpec(name="builtin", summary="RingOne's own BIOS", options=NoOptions, preference=10, available=_always, load=_load_builtin)
     yield FirmwareSpec(
-        name="linux",
-        summary="enters a Linux or Multiboot kernel without a BIOS",
-        options=firmware.DirectBootOptions,
-        preference=0,
-        available=firmware.available,
-        load=firmware.load,
+        name="linux", summary="Linux and Multiboot kernels, without a BIOS", options=NoOptions, preference=0, available=_always, load=_load_linux
     )
+
+
+@hookimpl
+def ringone_device_types() -> Iterator[DeviceSpec]:
+    yield BIOS_SERVICES
+
+
+def _always(options: NoOptions) -> str:
+    return ""
+
+
+def _load_builtin(config: MachineConfig, options: NoOptions) -> FirmwareImage:
+    from ringone_firmware.builtin.firmware import load
+
+    return load(config, options)
+
+
+def _load_linux(config: MachineConfig, options: NoOptions) -> FirmwareImage:
+    from ringone_firmware.directboot.firmware import load
+
+    return load(config, options)

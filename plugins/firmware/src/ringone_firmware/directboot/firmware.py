@@ -5,10 +5,10 @@ Images that can only start in real mode (memdisk, iPXE) need BIOS calls; for the
 
 from __future__ import annotations
 
-import attrs
 from ringone.api.config import LinuxBoot, MachineConfig
 from ringone.api.errors import ConfigError
 from ringone.api.firmware import FirmwareImage
+from ringone.api.options import NoOptions
 
 from ringone_firmware.directboot import bzimage, linux, multiboot, placement
 from ringone_firmware.directboot.bzimage import BzImage
@@ -16,16 +16,7 @@ from ringone_firmware.directboot.bzimage import BzImage
 LEAST_MEMORY = 2 << 20
 
 
-@attrs.frozen(kw_only=True)
-class DirectBootOptions:
-    """None: kernel, initrd and command line are the machine's."""
-
-
-def available(options: DirectBootOptions) -> str:
-    return ""
-
-
-def load(config: MachineConfig, options: DirectBootOptions) -> FirmwareImage:
+def load(config: MachineConfig, options: NoOptions) -> FirmwareImage:
     boot = config.linux
     if boot is None:
         raise ConfigError("firmware linux boots a kernel, but the machine names none")

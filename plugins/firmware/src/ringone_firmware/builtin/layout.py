@@ -1,0 +1,143 @@
+"""Addresses and constants that the ROM's source, its builder and the services share (IBM's BIOS interface, Phoenix's and Ralf Brown's descriptions)."""
+
+from __future__ import annotations
+
+BIOS_SEGMENT = 0xF000
+BIOS_BASE = 0xF0000
+ROM_SIZE = 0x10000
+
+# Data in the ROM's segment
+RSDP_OFFSET = 0x0000
+FONT_8X16_OFFSET = 0x0100
+FONT_8X8_UPPER_OFFSET = 0x1100
+DISK_TABLES_OFFSET = 0x1500
+CODE_OFFSET = 0x2000
+CONFIGURATION_TABLE = 0xE6F5
+DISKETTE_TABLE = 0xEFC7
+FONT_8X8_OFFSET = 0xFA6E
+DUMMY_IRET = 0xFF53
+
+# Vectors of calls that come from no INT instruction
+VECTOR_POST = 0x100
+VECTOR_SCANCODE = 0x101
+VECTOR_BOOT = 0x119
+VECTOR_NEXT_BOOT = 0x118
+
+BOOT_STACK = 0x7C00
+BOOT_ADDRESS = 0x7C00
+SETUP_SEGMENT, SETUP_STACK = 0x1000, 0xFFF0
+"""Where the real-mode part of a directly booted Linux image lies."""
+EBDA_SEGMENT = 0x9FC0
+EBDA_KIB = 1
+BASE_MEMORY_KIB = 639
+
+# BIOS data area, by offset in segment 40h
+BDA_SEGMENT = 0x40
+BDA = 0x400
+COM_PORTS = 0x00
+LPT_PORTS = 0x08
+EBDA_POINTER = 0x0E
+EQUIPMENT = 0x10
+MEMORY_SIZE = 0x13
+KEYBOARD_FLAGS = 0x17
+KEYBOARD_FLAGS_2 = 0x18
+ALT_NUMPAD = 0x19
+KEYBOARD_HEAD = 0x1A
+KEYBOARD_TAIL = 0x1C
+KEYBOARD_BUFFER = 0x1E
+KEYBOARD_BUFFER_FINISH = 0x3E
+FLOPPY_RECALIBRATE = 0x3E
+FLOPPY_STATUS = 0x41
+VIDEO_MODE = 0x49
+VIDEO_COLUMNS = 0x4A
+VIDEO_PAGE_SIZE = 0x4C
+VIDEO_PAGE_START = 0x4E
+CURSOR_POSITIONS = 0x50
+CURSOR_SHAPE = 0x60
+VIDEO_PAGE = 0x62
+CRTC_PORT = 0x63
+TIMER_TICKS = 0x6C
+TIMER_MIDNIGHT = 0x70
+BREAK_FLAG = 0x71
+WARM_BOOT = 0x72
+DISK_STATUS = 0x74
+DISK_COUNT = 0x75
+COM_TIMEOUTS = 0x7C
+LPT_TIMEOUTS = 0x78
+KEYBOARD_START = 0x80
+KEYBOARD_END = 0x82
+VIDEO_ROWS = 0x84
+CHARACTER_HEIGHT = 0x85
+VIDEO_CONTROL = 0x87
+VIDEO_SWITCHES = 0x88
+MODESET_CONTROL = 0x89
+DISPLAY_CODE = 0x8A
+KEYBOARD_FLAGS_3 = 0x96
+KEYBOARD_LEDS = 0x97
+
+TICKS_A_DAY = 0x1800B0
+MODEL_AT = 0xFC
+FEATURE_1 = 0x74
+"""Second 8259A, real-time clock, keyboard intercept, wait for external event... of INT 15h C0h."""
+KEY_BREAK = 0xB2
+"""What the scan code service leaves in AH when Ctrl-Break was pressed."""
+
+EQUIPMENT_FLOPPY, EQUIPMENT_FPU, EQUIPMENT_MOUSE, EQUIPMENT_80X25 = 1 << 0, 1 << 1, 1 << 2, 2 << 4
+EFLAGS_IF = 1 << 9
+
+SOURCE_CONSTANTS = {
+    "CODE": CODE_OFFSET,
+    "CONFIGURATION_TABLE": CONFIGURATION_TABLE,
+    "DISKETTE_TABLE": DISKETTE_TABLE,
+    "DUMMY_IRET": DUMMY_IRET,
+    "VECTOR_POST": VECTOR_POST,
+    "VECTOR_SCANCODE": VECTOR_SCANCODE,
+    "VECTOR_BOOT": VECTOR_BOOT,
+    "VECTOR_NEXT_BOOT": VECTOR_NEXT_BOOT,
+    "BOOT_STACK": BOOT_STACK,
+    "SETUP_SEGMENT": SETUP_SEGMENT,
+    "SETUP_STACK": SETUP_STACK,
+    "BDA_SEGMENT": BDA_SEGMENT,
+    "TIMER_TICKS": TIMER_TICKS,
+    "TIMER_MIDNIGHT": TIMER_MIDNIGHT,
+    "FLOPPY_RECALIBRATE": FLOPPY_RECALIBRATE,
+    "TICKS_A_DAY": TICKS_A_DAY,
+    "MODEL": MODEL_AT,
+    "FEATURE_1": FEATURE_1,
+    "KEY_BREAK": KEY_BREAK,
+    "EFLAGS_IF": EFLAGS_IF,
+    "EOI": 0x20,
+    "PIC1": 0x20,
+    "PIC2": 0xA0,
+    "KEYBOARD_DATA": 0x60,
+    "RTC_INDEX": 0x70,
+    "RTC_DATA": 0x71,
+    "RTC_REGISTER_C": 0x0C,
+    "FPU_BUSY": 0xF0,
+}
+
+INTERRUPT_HANDLERS = {
+    0x05: "int05",
+    0x08: "irq0",
+    0x09: "irq1",
+    **dict.fromkeys((0x0A, 0x0B, 0x0C, 0x0D, 0x0F), "irq_low"),
+    0x0E: "irq6",
+    0x10: "int10",
+    0x11: "int11",
+    0x12: "int12",
+    0x13: "int13",
+    0x14: "int14",
+    0x15: "int15",
+    0x16: "int16",
+    0x17: "int17",
+    0x18: "int18",
+    0x19: "int19",
+    0x1A: "int1a",
+    0x40: "int13",
+    0x70: "irq8",
+    **dict.fromkeys((0x71, 0x72, 0x73, 0x76, 0x77), "irq_high"),
+    0x74: "irq12",
+    0x75: "irq13",
+}
+"""Vector -> label; every other vector up to 77h returns at once."""
+DEFAULT_VECTORS = 0x78
