@@ -74,7 +74,7 @@ class Vga:
         context.provide("display", Scanout(self._state, vram.data))
 
     def _plug_in(self, context: DeviceContext, options: VgaOptions, vram: MemoryBlock) -> PciConfigSpace:
-        bus = context.link("pci", PciBus)  # type: ignore[type-abstract]
+        bus = context.link("pci", PciBus)
         if bus is None:
             raise AssemblyError("the display adapter needs a link 'pci' to a host bridge, or the option pci=off", component=context.id)
         frame_buffer = context.map_memory(vram, 0, options.vram_bytes, name="frame buffer", priority=1, enabled=False)
