@@ -70,6 +70,20 @@ def test_ready_objects_are_closed_with_the_machine_the_last_first(bench: Bench) 
     assert order == ["second", "first"]
 
 
+def test_a_shared_driver_serves_both_slots_and_is_closed_once(bench: Bench) -> None:
+    closings: list[str] = []
+    file = SimpleNamespace(close=lambda: closings.append("closed"))
+    drivers = (DriverConfig(slot="bay.disk", instance=file), DriverConfig(slot="bay2.disk", shares="bay.disk"))
+    session = bench.session(SPIN, devices=(BAY, SECOND_BAY), drivers=drivers)
+    session.close()
+    assert closings == ["closed"]
+
+
+def test_a_driver_can_be_shared_only_from_an_earlier_slot(bench: Bench) -> None:
+    with pytest.raises(AssemblyError, match=r"slot 'bay\.disk' shares the driver of 'bay2\.disk', which has none or comes later"):
+        bench.session(SPIN, devices=(BAY, SECOND_BAY), drivers=(DriverConfig(slot="bay.disk", shares="bay2.disk"),))
+
+
 def test_a_driver_that_cannot_be_closed_does_not_keep_the_others_open(bench: Bench) -> None:
     closable, stubborn = Closable(), SimpleNamespace(close=lambda: 1 / 0)
     session = bench.session(SPIN, **in_two_bays(closable, stubborn))

@@ -129,12 +129,14 @@ class Link:
 
 @attrs.frozen(kw_only=True)
 class DriverConfig:
-    """Binds a host driver to ``component.slot``. `instance`, where given, is a ready object (firmware data, an opened disk) in place of a named driver."""
+    """Binds a host driver to ``component.slot``. `instance`, where given, is a ready object (firmware data, an opened disk) in place of a named driver;
+    `shares` names a slot that stands earlier in the list and whose driver this one uses too (a BIOS reads the disk that a controller has)."""
 
     slot: str
     type: str = ""
     options: Mapping[str, str] = attrs.field(factory=dict)
     instance: Any = None
+    shares: str = ""
     source: str = ""
 
 

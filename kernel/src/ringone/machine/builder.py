@@ -165,7 +165,7 @@ class _Assembler:
         plan, parts = self._plan, self._parts
         for link in plan.links:
             parts.interfaces.connect(link.user, link.provider)
-        drivers = {driver.config.slot: self._create_driver(driver) for driver in plan.drivers}
+        drivers = self._create_drivers()
         devices = {device.config.id: self._create_device(device, drivers) for device in plan.devices}
         parts.memory.freeze()
         cpu = self._create_cpu()
@@ -187,6 +187,15 @@ class _Assembler:
             console=self._console(),
             undo=self._undo,
         )
+
+    def _create_drivers(self) -> dict[str, Any]:
+        drivers: dict[str, Any] = {}
+        for planned in self._plan.drivers:
+            slot, shares = planned.config.slot, planned.config.shares
+            if shares and shares not in drivers:
+                raise AssemblyError(f"slot {slot!r} shares the driver of {shares!r}, which has none or comes later; earlier slots: {', '.join(drivers)}")
+            drivers[slot] = drivers[shares] if shares else self._create_driver(planned)
+        return drivers
 
     def _create_driver(self, planned: PlannedDriver) -> Any:
         slot = planned.config.slot

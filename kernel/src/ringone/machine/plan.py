@@ -39,7 +39,7 @@ class PlannedDevice:
 
 @attrs.frozen(kw_only=True)
 class PlannedDriver:
-    """`spec` is None where the configuration brings a ready object."""
+    """`spec` is None where the configuration brings a ready object or shares another slot's driver."""
 
     config: DriverConfig
     spec: HostDriverSpec | None
@@ -87,7 +87,7 @@ def _plan_device(device: DeviceConfig, registry: PluginRegistry, base_dir: Path 
 
 
 def _plan_driver(driver: DriverConfig, registry: PluginRegistry, base_dir: Path | None) -> PlannedDriver:
-    if driver.instance is not None:
+    if driver.instance is not None or driver.shares:
         return PlannedDriver(config=driver, spec=None, options=None)
     spec = registry.host_drivers().pick(driver.type, source=driver.source or driver.slot)
     return PlannedDriver(config=driver, spec=spec, options=bind_options(spec.options, driver.options, source=driver.source or driver.slot, base_dir=base_dir))
