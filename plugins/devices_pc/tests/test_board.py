@@ -184,9 +184,10 @@ def test_the_description_may_add_parts_and_wires() -> None:
 
 
 def test_a_firmware_brings_its_service_device() -> None:
-    parts = blueprint(BARE, attrs.evolve(NO_BIOS, service_device="service", service_options={"a": "b"}))
+    parts = blueprint(FULL, attrs.evolve(NO_BIOS, service_device="service", service_options={"a": "b"}))
     assert DeviceConfig(id="firmware", type="service", options={"a": "b"}) in parts.devices
-    assert driver_at(parts, "firmware.firmware").instance.files()
+    shared = {name: driver_at(parts, f"firmware.{name}").shares for name in ("disk0", "cd0", "floppy0")}
+    assert shared == {"disk0": "ide.drive00", "cd0": "ide.drive10", "floppy0": "fdc.drive0"}
 
 
 # --- Drives, ports, clock ----------------------------------------------------------------------------------------------------------------------------------

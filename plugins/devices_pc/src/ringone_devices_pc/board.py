@@ -149,11 +149,11 @@ def _drivers(config: MachineConfig, firmware: FirmwareImage) -> Iterator[DriverC
     data = board_firmware.FirmwareFiles(board_firmware.files(config, firmware))
     yield DriverConfig(slot="rom.firmware-rom", instance=firmware)
     yield DriverConfig(slot="fwcfg.firmware", instance=data)
-    if firmware.service_device:
-        yield DriverConfig(slot="firmware.firmware", instance=data)
     yield DriverConfig(slot="rtc.wall-clock", type="wall-clock", options=_wall_clock_options(config))
     for drive in config.drives:
         yield board_drives.driver(drive)
+    if firmware.service_device:
+        yield from board_drives.firmware_drivers(config)
     for port in config.serial_ports:
         if port.driver:
             yield DriverConfig(slot=f"com{port.slot + 1}.stream", type=port.driver, options=port.options)

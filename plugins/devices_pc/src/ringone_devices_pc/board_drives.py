@@ -53,6 +53,17 @@ def driver(drive: Drive) -> DriverConfig:
     return DriverConfig(slot=slot(drive), type="disk-image" if drive.kind is DriveKind.DISK else "removable-image", options=options)
 
 
+def firmware_drivers(config: MachineConfig) -> Iterator[DriverConfig]:
+    """The same drives for a firmware that reads them itself: ``floppy0``, ``disk0``, ``cd0`` and so on, each kind by its place."""
+    ides = sorted((drive for drive in config.drives if drive.controller == "ide"), key=slot)
+    disks = [drive for drive in ides if drive.kind is DriveKind.DISK]
+    cdroms = [drive for drive in ides if drive.kind is DriveKind.CDROM]
+    floppies = [drive for drive in config.drives if drive.controller == "floppy"]
+    yield from (DriverConfig(slot=f"firmware.disk{number}", shares=slot(drive)) for number, drive in enumerate(disks))
+    yield from (DriverConfig(slot=f"firmware.cd{number}", shares=slot(drive)) for number, drive in enumerate(cdroms))
+    yield from (DriverConfig(slot=f"firmware.floppy{drive.device}", shares=slot(drive)) for drive in floppies)
+
+
 def ide_options(config: MachineConfig) -> dict[str, str]:
     options = {}
     for drive in config.drives:
