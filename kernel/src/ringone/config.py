@@ -158,7 +158,7 @@ def _check_components(config: MachineConfig, registry: PluginRegistry) -> Iterat
     for slot in _repeated(driver.slot for driver in config.drivers):
         yield f"two drivers in slot {slot}"
     for driver in (*config.drivers, *_present(config.debug_console)):
-        if driver.instance is None:
+        if driver.instance is None and not driver.shares:
             yield from _unknown(config, driver.type, registry.host_drivers(), driver.source)
 
 
