@@ -19,7 +19,6 @@ class Number:
         return self.value
 
 
-
 @pytest.fixture
 def manual() -> VirtualClock:
     return VirtualClock(ManualTime())

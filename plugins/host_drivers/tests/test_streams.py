@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 from ringone.api.errors import DriverError
+from ringone.api.media import MediumFormatSpec
 from ringone_host_drivers import files, sockets
 from ringone_host_drivers.buffers import RECEIVE_LIMIT_BYTES, SEND_LIMIT_BYTES, ReceiveBuffer, SendQueue
 from ringone_host_drivers.clock import HostWallClock, WallClockOptions
@@ -23,6 +25,7 @@ class Context:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.media_formats: Mapping[str, MediumFormatSpec] = {}
 
     def call_soon(self, function: Callable[[], None]) -> None:
         self.calls += 1
@@ -42,7 +45,12 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 def read_until(stream: sockets.SocketStream | files.DescriptorStream, size: int) -> bytes:
     data = bytearray()
-    eventually(lambda: len(data) >= size or bool(data.extend(stream.read(size - len(data)))) or len(data) >= size)
+
+    def complete() -> bool:
+        data.extend(stream.read(size - len(data)))
+        return len(data) >= size
+
+    eventually(complete)
     return bytes(data)
 
 
@@ -162,10 +170,12 @@ def test_a_closed_buffer_lets_its_reader_go() -> None:
 
 
 def test_a_peer_that_takes_nothing_costs_bounded_memory() -> None:
-    import threading
-
     blocked = threading.Event()
-    queue = SendQueue("x", lambda data: bool(blocked.wait(10)) and None)
+
+    def send(data: bytes) -> None:
+        blocked.wait(10)
+
+    queue = SendQueue("x", send)
     for _ in range(2 * SEND_LIMIT_BYTES // 65536):
         queue.put(bytes(65536))
     assert len(queue._data) <= SEND_LIMIT_BYTES

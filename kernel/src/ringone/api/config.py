@@ -75,8 +75,9 @@ class LinuxBoot:
 
 @attrs.frozen(kw_only=True)
 class Drive:
-    """One drive. `controller` is ``ide`` or ``floppy``; `port` is the channel (0 primary, 1 secondary), `device` 0 master or 1 slave. Floppy drives use `device` 0 and 1.
-    `image` None is an empty removable drive. `format` "" means: probe. `serial` is the disk's serial number, up to 20 characters."""
+    """One drive. `controller` is ``ide`` or ``floppy``; `port` is the channel (0 primary, 1 secondary), `device` 0 master or 1 slave. Floppy drives use
+    `device` 0 and 1. `image` None is an empty removable drive. `format` "" means: probe. `serial` is the disk's serial number, up to 20 characters.
+    """
 
     kind: DriveKind
     controller: str
@@ -120,8 +121,9 @@ class Wire:
 
 @attrs.frozen
 class Link:
-    """`user` (``component.interface``) is given what `provider` (``component.interface``) provides. ``cpu.inta``, ``console.display``, ``console.keyboard``, ``console.mouse`` and ``console.power-button``
-    are the machine's own users."""
+    """`user` (``component.interface``) is given what `provider` (``component.interface``) provides. ``cpu.inta``, ``console.display``, ``console.keyboard``,
+    ``console.mouse`` and ``console.power-button`` are the machine's own users.
+    """
 
     user: str
     provider: str
@@ -183,7 +185,7 @@ class Blueprint:
 
 @attrs.frozen(kw_only=True)
 class BoardSpec:
-    """Yielded by the hook ``ringone_boards``: turns a machine description into parts and wires. `blueprint` raises `ConfigError` for what the board cannot have."""
+    """Yielded by the hook ``ringone_boards``: a machine description becomes parts and wires. `blueprint` raises `ConfigError` for what it cannot have."""
 
     name: str
     summary: str
@@ -193,7 +195,9 @@ class BoardSpec:
 
 @attrs.frozen(kw_only=True)
 class ConfigLoaderSpec:
-    """Yielded by the hook ``ringone_config_loaders``. `load` raises `ConfigError` or `ConfigErrors`; `save` writes atomically and keeps what it did not understand when loading `path`."""
+    """Yielded by the hook ``ringone_config_loaders``. `load` raises `ConfigError` or `ConfigErrors`; `save` writes atomically and keeps what it did not
+    understand when loading `path`.
+    """
 
     name: str
     summary: str

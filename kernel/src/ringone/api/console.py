@@ -31,7 +31,9 @@ class TextScreen:
 
 @attrs.frozen
 class Frame:
-    """One immutable picture. `pixels` is 8-bit RGB, row by row, ``width * height * 3`` bytes. `generation` rises when the content changed. `text` is set in text modes."""
+    """One immutable picture. `pixels` is 8-bit RGB, row by row, ``width * height * 3`` bytes. `generation` rises when the content changed. `text` is set in
+    text modes.
+    """
 
     generation: int
     width: int

@@ -58,7 +58,7 @@ class CpuModel:
     stepping: int = 3
     brand: str = "RingOne Virtual CPU"
     features: frozenset[str] = frozenset(
-        "fpu de pse tsc msr pae mce cx8 pge cmov mmx fxsr sse sse2 nx".split(),
+        ("fpu", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "pge", "cmov", "mmx", "fxsr", "sse", "sse2", "nx"),
     )
 
 
@@ -150,8 +150,8 @@ class CpuContext(Protocol):
 class CpuBackend(Protocol):
     """A processor. Every method but `request_exit` is called by the machine's own thread only.
 
-    `set_intr`, `pulse_nmi`, `memory_changed` and `invalidate_code` may be called while `run` is on the stack (from a port or MMIO handler) and take effect at the
-    next instruction boundary or block end.
+    `set_intr`, `pulse_nmi`, `memory_changed` and `invalidate_code` may be called while `run` is on the stack (from a port or MMIO handler) and take effect at
+    the next instruction boundary or block end.
     """
 
     def run(self, budget: RunBudget) -> RunResult: ...
@@ -199,7 +199,7 @@ class CpuCapabilities:
 
 @attrs.frozen(kw_only=True)
 class CpuBackendSpec:
-    """Yielded by the hook ``ringone_cpu_backends``. `options` is a frozen attrs class whose fields carry ``metadata["help"]`` (`ringone.api.options.option`)."""
+    """Yielded by the hook ``ringone_cpu_backends``. `options` is a frozen attrs class whose fields have ``metadata["help"]`` (`ringone.api.options.option`)."""
 
     name: str
     summary: str

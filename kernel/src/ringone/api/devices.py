@@ -64,7 +64,9 @@ class PortRange(Protocol):
 
 
 class Counters(Protocol):
-    """Named counters of one component, shown by ``debugvm statistics``. `add` is for rare events; hot paths count in plain attributes and export them by `provide`."""
+    """Named counters of one component, shown by ``debugvm statistics``. `add` is for rare events; hot paths count in plain attributes and export them by
+    `provide`.
+    """
 
     def add(self, name: str, amount: int = 1) -> None: ...
     def provide(self, read: Callable[[], Mapping[str, int]]) -> None: ...
@@ -99,16 +101,38 @@ class DeviceContext(Protocol):
         ...
 
     def map_ports(
-        self, base: int, count: int, *, read: PortRead | None = None, write: PortWrite | None = None, widths: tuple[int, ...] = (1,), name: str = "", enabled: bool = True
+        self,
+        base: int,
+        count: int,
+        *,
+        read: PortRead | None = None,
+        write: PortWrite | None = None,
+        widths: tuple[int, ...] = (1,),
+        name: str = "",
+        enabled: bool = True,
     ) -> PortRange:
-        """Claim `count` ports from `base`. Accesses wider than the largest declared width are split, low address first; narrower than the smallest are widened on read
-        (and cut) and written at the smallest width. Without `read` the range reads all ones, without `write` writes are dropped. Several ranges may share
-        ports when one has only `read` and the other only `write`. An access at `base` itself may be wider than the range (a wide data register on one port); one that
-        starts behind it and runs over the end is split."""
+        """Claim `count` ports from `base`. Accesses wider than the largest declared width are split, low address first; narrower than the smallest are
+        widened on read (and cut) and written at the smallest width. Without `read` the range reads all ones, without `write` writes are dropped. Several
+        ranges may share ports when one has only `read` and the other only `write`. An access at `base` itself may be wider than the range (a wide data
+        register on one port); one that starts behind it and runs over the end is split.
+        """
         ...
 
-    def map_mmio(self, base: int, size: int, *, read: MmioRead, write: MmioWrite, widths: tuple[int, ...] = (1, 2, 4), name: str = "", priority: int = 0, enabled: bool = True) -> Region:
-        """Claim guest-physical addresses (page aligned). A higher `priority` covers a lower one; RAM and ROM below are at priority 0, so a window over RAM needs 1 or more."""
+    def map_mmio(
+        self,
+        base: int,
+        size: int,
+        *,
+        read: MmioRead,
+        write: MmioWrite,
+        widths: tuple[int, ...] = (1, 2, 4),
+        name: str = "",
+        priority: int = 0,
+        enabled: bool = True,
+    ) -> Region:
+        """Claim guest-physical addresses (page aligned). A higher `priority` covers a lower one; RAM and ROM below are at priority 0, so a window over RAM
+        needs 1 or more.
+        """
         ...
 
     def memory_block(self, name: str, size: int) -> MemoryBlock:
@@ -140,7 +164,7 @@ class DeviceContext(Protocol):
         ...
 
     def link(self, interface: str, kind: type[P]) -> P | None:
-        """The implementation that the board connects to this chip's `interface`, or None where it connects none. Providers are created first, in board order."""
+        """The implementation that the board connects to this chip's `interface`, None where it connects none. Providers are created first, in board order."""
         ...
 
     def emit(self, event: object) -> None:
@@ -149,8 +173,9 @@ class DeviceContext(Protocol):
 
 
 class Device(Protocol[S]):
-    """A chip. `reset` touches only its own state and pins. `save_state` must not change anything; `load_state` restores own state only: the kernel restores timers and
-    line levels, and calls no `changed` callback while it does."""
+    """A chip. `reset` touches only its own state and pins. `save_state` must not change anything; `load_state` restores own state only: the kernel restores
+    timers and line levels, and calls no `changed` callback while it does.
+    """
 
     def reset(self) -> None: ...
     def save_state(self) -> S: ...
@@ -166,9 +191,9 @@ class PinDirection(enum.Enum):
 class DeviceSpec:
     """Yielded by the hook ``ringone_device_types``.
 
-    `options` and `state` are attrs classes (`state` is ``define(slots=True)``; fields are ints, bools, strings, bytes, None, other attrs classes, enums, and lists,
-    tuples and str-keyed dicts of those). `inputs`, `outputs`, `interfaces` (provided), `links` (wanted) and `slots` (driver slots) document the chip and let assembly check wires.
-    A name ending in ``*`` stands for a numbered family (``IRQ*``).
+    `options` and `state` are attrs classes (`state` is ``define(slots=True)``; fields are ints, bools, strings, bytes, None, other attrs classes, enums, and
+    lists, tuples and str-keyed dicts of those). `inputs`, `outputs`, `interfaces` (provided), `links` (wanted) and `slots` (driver slots) document the chip
+    and let assembly check wires. A name ending in ``*`` stands for a numbered family (``IRQ*``).
     """
 
     name: str

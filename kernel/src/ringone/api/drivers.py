@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 class BlockDevice(Protocol):
     """A disk or CD image. Synchronous; called on the machine's thread.
 
-    Addresses are in units of `block_size` bytes (512 for disks and floppies, 2048 for CDs). Errors: `MediumError` (the guest sees an I/O error), `DiskFullError` (the machine also pauses).
+    Addresses are in units of `block_size` bytes (512 for disks and floppies, 2048 for CDs). Errors: `MediumError` (the guest sees an I/O error),
+    `DiskFullError` (the machine also pauses).
     """
 
     @property
@@ -106,7 +107,7 @@ class DriverContext(Protocol):
 
 @attrs.frozen(kw_only=True)
 class HostDriverSpec:
-    """Yielded by the hook ``ringone_host_drivers``. `kind` is the Protocol that the created object meets. Objects with a ``close()`` are closed with the machine."""
+    """Yielded by the hook ``ringone_host_drivers``. `kind` is the Protocol that the object meets. Objects with a ``close()`` are closed with the machine."""
 
     name: str
     summary: str

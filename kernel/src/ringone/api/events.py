@@ -8,7 +8,7 @@ import attrs
 
 
 class MachineState(enum.Enum):
-    """VirtualBox's words. A machine is created powered off; `STUCK` is a processor in shutdown that is configured not to reset; `ABORTED` ended by a plugin's error."""
+    """VirtualBox's words. A machine is created powered off; `STUCK` is a processor in shutdown that is not reset; `ABORTED` ended by a plugin's error."""
 
     POWERED_OFF = "poweroff"
     RUNNING = "running"

@@ -26,9 +26,9 @@ class MemoryImage:
 class FirmwareImage:
     """What a firmware plugin makes for one machine.
 
-    `rom` ends at 4 GiB and its last 128 KiB appear below 1 MiB; b"" for none. `option_roms` maps addresses below 1 MiB to ROM bytes; `fw_cfg` are named files (``etc/...``, ``opt/...``) and ``key:0xNN``
-    entries for the fw_cfg chip. `ram` is written and `entry`, where given, loaded into the processor at every reset: how a kernel is entered without a BIOS.
-    `devices` are extra device ids with type and options that the firmware needs (the built-in BIOS brings its own service chip); `links` and `drivers` as in `Blueprint` can be added there.
+    `rom` ends at 4 GiB and its last 128 KiB appear below 1 MiB; b"" for none. `option_roms` maps addresses below 1 MiB to ROM bytes; `fw_cfg` are named files
+    (``etc/...``, ``opt/...``) and ``key:0xNN`` entries for the fw_cfg chip. `ram` is written and `entry`, where given, loaded into the processor at every
+    reset: how a kernel is entered without a BIOS.
     """
 
     name: str

@@ -25,8 +25,8 @@ class AccessMode(enum.Enum):
 class MediumFormatSpec:
     """Yielded by the hook ``ringone_media_formats``.
 
-    `probe` gets the first 4 KiB and the path and says whether the file is of this format. `open` returns the device or raises `MediumError`; `block_size` is 512 for
-    disks and floppies, 2048 for CDs.
+    `probe` gets the first 4 KiB and the path and says whether the file is of this format. `open` returns the device or raises `MediumError`; `block_size` is
+    512 for disks and floppies, 2048 for CDs.
     """
 
     name: str

@@ -1,7 +1,8 @@
 """Options of plugins: frozen attrs classes whose fields explain themselves.
 
 The kernel converts text from machine files and command lines by the field's annotation: ``int`` (decimal, 0x hex, and K/M/G suffixes), ``bool`` (on/off,
-true/false, yes/no, 1/0), ``str``, ``float``, `pathlib.Path` (``~`` expanded, relative to the machine file), an `enum.Enum` by value, and each of them ``| None``.
+true/false, yes/no, 1/0), ``str``, ``float``, `pathlib.Path` (``~`` expanded, relative to the machine file), an `enum.Enum` by value, and each of them
+``| None``.
 """
 
 from __future__ import annotations

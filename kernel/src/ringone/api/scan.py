@@ -43,7 +43,7 @@ class ScanLimits:
 
 @attrs.frozen(kw_only=True)
 class ScanReport:
-    """`targets` are branch targets inside the limits, `unfollowed` addresses of branches whose target is not known, `complete` is False where a limit was hit."""
+    """`targets` are branch targets inside the limits, `unfollowed` addresses of branches with unknown target, `complete` is False where a limit was hit."""
 
     findings: Sequence[Finding]
     instructions: int

@@ -253,7 +253,9 @@ class CpuBench:
     def run(
         self, text: str, *, user: bool = False, paging: str = "", eflags: int = 2, registers: Sequence[int] = (0,) * 8, progress: int = 1_000_000
     ) -> Outcome:
-        """Assemble a program that ends with HLT (added), run it from a fresh protected-mode state until it halts, faults into the recorder or uses up `progress`."""
+        """Assemble a program that ends with HLT (added), run it from a fresh protected-mode state until it halts, faults into the recorder or uses up
+        `progress`.
+        """
         self.memory.write(CODE, assemble(text + "; hlt", CODE))
         self.cpu.load_state(self.protected_state(user=user, paging=paging, eflags=eflags, registers=registers))
         return self.go_on(progress)

@@ -76,7 +76,8 @@ SEMANTICS = [
     ),
     Semantics(
         "repe cmps stops at the difference",
-        f"mov dword ptr [{DATA:#x}], 0x11223344; mov dword ptr [{DATA + 16:#x}], 0x11993344; mov esi, {DATA:#x}; mov edi, {DATA + 16:#x}; mov ecx, 4; .byte 0xF3, 0xA6",
+        f"mov dword ptr [{DATA:#x}], 0x11223344; mov dword ptr [{DATA + 16:#x}], 0x11993344; "
+        f"mov esi, {DATA:#x}; mov edi, {DATA + 16:#x}; mov ecx, 4; .byte 0xF3, 0xA6",
         {"ecx": 1},
     ),
     Semantics("popf cannot clear the fixed bit", "push 0; popfd; pushfd; pop eax", {"eax": 2}),
