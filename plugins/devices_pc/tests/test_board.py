@@ -109,9 +109,7 @@ def declared(parts: Blueprint, kind: str) -> set[str]:
     return {f"{device.id}.{name}" for device in parts.devices for name in getattr(SPECS[device.type], kind)}
 
 
-CONFIGS = pytest.mark.parametrize(
-    ("config", "firmware"), [(BARE, BIOS), (FULL, BIOS), (FULL, NO_BIOS)], ids=["bare", "full", "without a BIOS"]
-)
+CONFIGS = pytest.mark.parametrize(("config", "firmware"), [(BARE, BIOS), (FULL, BIOS), (FULL, NO_BIOS)], ids=["bare", "full", "without a BIOS"])
 
 
 # --- Wiring ------------------------------------------------------------------------------------------------------------------------------------------------

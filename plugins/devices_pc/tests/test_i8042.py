@@ -106,9 +106,7 @@ def test_the_controllers_ram_reads_as_written(kbc: DeviceHarness) -> None:
     assert answer(kbc) == 0x12
 
 
-@pytest.mark.parametrize(
-    ("code", "bit", "value"), [(0xA7, 0x20, 0x20), (0xA8, 0x20, 0), (0xAD, 0x10, 0x10), (0xAE, 0x10, 0)], ids=["A7", "A8", "AD", "AE"]
-)
+@pytest.mark.parametrize(("code", "bit", "value"), [(0xA7, 0x20, 0x20), (0xA8, 0x20, 0), (0xAD, 0x10, 0x10), (0xAE, 0x10, 0)], ids=["A7", "A8", "AD", "AE"])
 def test_port_switches_show_in_the_command_byte(kbc: DeviceHarness, code: int, bit: int, value: int) -> None:
     set_command_byte(kbc, bit ^ value)
     command(kbc, code)

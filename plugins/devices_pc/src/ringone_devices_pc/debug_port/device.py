@@ -17,7 +17,7 @@ ONE_BYTE = tuple(bytes([value]) for value in range(256))
 
 class DebugPort:
     def __init__(self, context: DeviceContext, options: DebugPortOptions) -> None:
-        stream = context.driver("stream", CharStream)  # type: ignore[type-abstract]
+        stream = context.driver("stream", CharStream)
         if stream is None:
             return
         self._send = stream.write

@@ -38,7 +38,7 @@ ZEROS = bytes(1 << 16)
 
 class FwCfg:
     def __init__(self, context: DeviceContext, options: FwCfgOptions) -> None:
-        source = context.driver("firmware", FirmwareData)  # type: ignore[type-abstract]
+        source = context.driver("firmware", FirmwareData)
         self._items = make_items(source.files() if source is not None else {}, cpus=options.cpus)
         self._memory = context.memory
         self._state = FwCfgState()

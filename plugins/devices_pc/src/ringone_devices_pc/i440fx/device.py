@@ -97,7 +97,7 @@ class I440fx:
     def __init__(self, context: DeviceContext, options: I440fxOptions) -> None:
         self._address = 0
         self._functions: list[PciFunction | None] = [None] * 256
-        self._rom = context.link("rom", LowRom)  # type: ignore[type-abstract]
+        self._rom = context.link("rom", LowRom)
         context.map_ports(options.base, 1, read=self._confadd_read, write=self._confadd_write, widths=(1, 2, 4), name="CONFADD")
         context.map_ports(options.base + 4, 4, read=self._confdata_read, write=self._confdata_write, widths=(1, 2, 4), name="CONFDATA")
         context.map_mmio(SHADOW_BASE, SHADOW_SIZE, read=self._hole_read, write=self._hole_write, name="hole", priority=HOLE_PRIORITY)

@@ -12,6 +12,6 @@ SPEC = DeviceSpec(
     options=I8042Options,
     state=I8042State,
     create=I8042,
-    outputs=("IRQ1", "IRQ12", "A20", "RESET",),
-    interfaces=("keyboard", "mouse",),
+    outputs=("IRQ1", "IRQ12", "A20", "RESET"),
+    interfaces=("keyboard", "mouse"),
 )

@@ -21,9 +21,7 @@ SET2_TO_SET1 = bytes.fromhex(
 F7_SET1, F7_SET2 = 0x41, 0x83
 SYSRQ_SET1, SYSRQ_SET2 = 0x54, 0x84
 
-TRANSLATION = SET2_TO_SET1 + bytes(
-    {F7_SET2: F7_SET1, SYSRQ_SET2: SYSRQ_SET1}.get(code, code) for code in range(len(SET2_TO_SET1), 256)
-)
+TRANSLATION = SET2_TO_SET1 + bytes({F7_SET2: F7_SET1, SYSRQ_SET2: SYSRQ_SET1}.get(code, code) for code in range(len(SET2_TO_SET1), 256))
 SET1_TO_SET2 = {set1: set2 for set2, set1 in enumerate(SET2_TO_SET1) if set1 < BREAK} | {F7_SET1: F7_SET2, SYSRQ_SET1: SYSRQ_SET2}
 
 NO_KEYS = bytes((0x00, BREAK))

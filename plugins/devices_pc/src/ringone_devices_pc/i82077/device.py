@@ -76,10 +76,10 @@ class I82077:
     def __init__(self, context: DeviceContext, options: I82077Options) -> None:
         self._context = context
         self.state = I82077State()
-        self.dma: DmaChannel | None = context.link("dma", DmaChannel)  # type: ignore[type-abstract]
+        self.dma: DmaChannel | None = context.link("dma", DmaChannel)
         self.drives = [
-            FloppyDrive(options.drive0, context.driver("drive0", RemovableMedium)),  # type: ignore[type-abstract]
-            FloppyDrive(options.drive1, context.driver("drive1", RemovableMedium)),  # type: ignore[type-abstract]
+            FloppyDrive(options.drive0, context.driver("drive0", RemovableMedium)),
+            FloppyDrive(options.drive1, context.driver("drive1", RemovableMedium)),
             *(FloppyDrive(DriveType.NONE, None) for _ in range(UNITS - 2)),
         ]
         self._transfers = Transfers(self)

@@ -42,7 +42,7 @@ class I8259:
         self._state = I8259State()
         self._has_elcr = options.elcr is not None
         self._elcr_mask = options.elcr_mask
-        self._slave = context.link("slave", InterruptController)  # type: ignore[type-abstract]
+        self._slave = context.link("slave", InterruptController)
         self._cascade = 1 << options.slave_input if self._slave else 0
         self._int = context.output("INT")
         self._inputs = [context.input(f"IR{n}", partial(self._line_changed, 1 << n)) for n in range(8)]

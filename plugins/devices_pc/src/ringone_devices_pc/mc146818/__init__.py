@@ -12,6 +12,6 @@ SPEC = DeviceSpec(
     options=Mc146818Options,
     state=Mc146818State,
     create=Mc146818,
-    outputs=("IRQ", "NMI_MASK",),
+    outputs=("IRQ", "NMI_MASK"),
     slots=("wall-clock",),
 )

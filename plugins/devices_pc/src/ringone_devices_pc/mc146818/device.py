@@ -47,7 +47,7 @@ class Mc146818:
         self._irq = context.output("IRQ")
         self._nmi_mask = context.output("NMI_MASK")
         self._timer = context.timer("interrupt", self._fire)
-        clock = context.driver("wall-clock", WallClock)  # type: ignore[type-abstract]
+        clock = context.driver("wall-clock", WallClock)
         base_ns = clock.base_ns() if clock is not None else 0
         self._offset_ns = base_ns
         self._checked_ns = base_ns

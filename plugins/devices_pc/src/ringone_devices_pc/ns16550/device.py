@@ -67,7 +67,7 @@ class Ns16550:
         self._received: deque[int] = deque()
         self._irq = context.output("IRQ")
         self._timeout = context.timer("receiver-timeout", self._timed_out)
-        self._stream = context.driver("stream", CharStream)  # type: ignore[type-abstract]
+        self._stream = context.driver("stream", CharStream)
         self._line_inputs = MSR_CTS | MSR_DSR | MSR_DCD if self._stream else 0
         self._readers = (self._read_rbr, self._read_ier, self._read_iir, self._read_lcr, self._read_mcr, self._read_lsr, self._read_msr, self._read_scr)
         self._writers = (self._write_thr, self._write_ier, self._write_fcr, self._write_lcr, self._write_mcr, None, None, self._write_scr)

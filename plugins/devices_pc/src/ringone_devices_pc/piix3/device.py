@@ -52,7 +52,7 @@ REGISTERS = (
 
 class Piix3:
     def __init__(self, context: DeviceContext, options: Piix3Options) -> None:
-        bus = context.link("pci", PciBus)  # type: ignore[type-abstract]
+        bus = context.link("pci", PciBus)
         if bus is None:
             raise AssemblyError("the ISA bridge needs a link 'pci' to a host bridge", component=context.id)
         self._reset_control = 0

@@ -49,7 +49,7 @@ class Piix3Ide:
             for number, (command_base, control_port, intrq) in enumerate(LEGACY)
         ]
         self._pci = self._pci_function(context)
-        bus: PciBus | None = context.link("pci", PciBus)  # type: ignore[type-abstract]
+        bus: PciBus | None = context.link("pci", PciBus)
         if bus is not None:
             bus.attach(options.device, options.function, self._pci)
 
@@ -94,11 +94,11 @@ class Piix3Ide:
 def _drive_factory(context: DeviceContext, slot: str, kind: DriveType, serial: str) -> DriveFactory | None:
     serial = serial or f"RO-{slot}"
     if kind is DriveType.DISK:
-        disk: BlockDevice | None = context.driver(slot, BlockDevice)  # type: ignore[type-abstract]
+        disk: BlockDevice | None = context.driver(slot, BlockDevice)
         if disk is None:
             raise MissingDriverError(f"slot {slot} has no driver; a hard disk needs an image", component=context.id)
         return partial(AtaDisk, context, medium=disk, serial=serial)
     if kind is DriveType.CDROM:
-        drive: RemovableMedium | None = context.driver(slot, RemovableMedium)  # type: ignore[type-abstract]
+        drive: RemovableMedium | None = context.driver(slot, RemovableMedium)
         return partial(AtapiCdrom, context, drive=drive, serial=serial)
     return None

@@ -62,7 +62,7 @@ NS_PER_S = 1_000_000_000
 
 class Piix4Pm:
     def __init__(self, context: DeviceContext, options: Piix4PmOptions) -> None:
-        bus = context.link("pci", PciBus)  # type: ignore[type-abstract]
+        bus = context.link("pci", PciBus)
         if bus is None:
             raise AssemblyError("power management needs a link 'pci' to a host bridge", component=context.id)
         self._now_ns = context.now_ns

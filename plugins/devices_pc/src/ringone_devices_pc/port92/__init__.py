@@ -12,5 +12,5 @@ SPEC = DeviceSpec(
     options=Port92Options,
     state=Port92State,
     create=Port92,
-    outputs=("A20", "RESET",),
+    outputs=("A20", "RESET"),
 )

@@ -13,6 +13,6 @@ SPEC = DeviceSpec(
     state=PortBState,
     create=PortB,
     inputs=("OUT2",),
-    outputs=("GATE2", "SPEAKER",),
+    outputs=("GATE2", "SPEAKER"),
     links=("out2",),
 )

@@ -39,7 +39,7 @@ class PortB:
         self._gate2 = context.output("GATE2")
         self._speaker = context.output("SPEAKER")
         self._out2 = context.input("OUT2", self._out2_changed)
-        exact = context.link("out2", Level)  # type: ignore[type-abstract]
+        exact = context.link("out2", Level)
         self._out2_level = exact.level if exact is not None else self._pin_level
         context.map_ports(options.port, 1, read=self.read, write=self.write)
 
