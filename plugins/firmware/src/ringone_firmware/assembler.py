@@ -133,8 +133,10 @@ class _Assembler:
     def __init__(self, lines: list[Line], symbols: dict[str, int], origin: int, name: str) -> None:
         self._lines = lines
         self._symbols = symbols
-        self._labels = {line.label: origin for line in lines if line.label}
+        self._names = {line.label for line in lines}
+        self._labels: dict[str, int] = {}
         self._origin = origin
+        self._here = origin
         self._name = name
         self._bits = 16
 
@@ -151,10 +153,10 @@ class _Assembler:
         data = bytearray()
         for line in self._lines:
             try:
-                address = self._origin + len(data)
+                self._here = self._origin + len(data)
                 if line.label:
-                    self._labels[line.label] = address
-                code = self._statement(line, address)
+                    self._labels[line.label] = self._here
+                code = self._statement(line, self._here)
             except (ValueError, SyntaxError, KeyError, OverflowError) as error:
                 raise AssemblyMistake(f"{self._name}:{line.number}: {line.words}: {error}") from error
             data += code
@@ -345,6 +347,7 @@ class _Assembler:
         return self._evaluate(ast.parse(text.strip(), mode="eval").body)
 
     def _evaluate(self, node: ast.AST) -> int:
+        """A label that no pass has met yet is taken to be near."""
         match node:
             case ast.Constant(value=int(value)):
                 return value
@@ -353,8 +356,8 @@ class _Assembler:
             case ast.Name(id=symbol):
                 if symbol in self._symbols:
                     return self._symbols[symbol]
-                if symbol in self._labels:
-                    return self._labels[symbol]
+                if symbol in self._names:
+                    return self._labels.get(symbol, self._here)
                 raise ValueError(f"unknown name {symbol}")
             case ast.BinOp(left=left, op=op, right=right):
                 return OPERATORS[type(op)](self._evaluate(left), self._evaluate(right))

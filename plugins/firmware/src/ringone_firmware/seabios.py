@@ -1,8 +1,10 @@
-"""SeaBIOS, from the host's installation: the QEMU build, which takes its settings, ACPI tables and the VGA BIOS from the fw_cfg chip."""
+"""SeaBIOS, from the host's installation: the QEMU build, which takes its settings, ACPI tables and the VGA BIOS from the fw_cfg chip.
+
+A directly booted kernel goes in the same way, with an option ROM of our own that loads it (`ringone_firmware.linuxrom`).
+"""
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import attrs
@@ -18,7 +20,8 @@ BIOS_NAMES = ("bios-256k.bin", "bios.bin")
 VGABIOS = "vgabios-stdvga.bin"
 BIOS_SIZES = (64 << 10, 128 << 10, 256 << 10)
 VGABIOS_LIMIT = 64 << 10
-FW_CFG_BOOT_MENU = 0x0E
+VGA_ROM_FILE = "pci1234,1111.rom"
+"""SeaBIOS's name for the option ROM of a PCI device (vendor, device): started with the card's address, so that the VGA BIOS finds its frame buffer."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,12 +42,16 @@ def load(config: MachineConfig, options: SeabiosOptions) -> FirmwareImage:
     rom = files.read(path, "BIOS image", limit=BIOS_SIZES[-1])
     if len(rom) not in BIOS_SIZES:
         raise ConfigError(f"BIOS image {path} has {len(rom)} bytes; a SeaBIOS image has {', '.join(str(size) for size in BIOS_SIZES)}")
-    fw_cfg = {f"key:0x{FW_CFG_BOOT_MENU:02x}": struct.pack("<H", config.boot_menu)}
+    fw_cfg: dict[str, bytes] = {}
     if config.acpi:
         fw_cfg |= loader.fw_cfg_files(tables.build(config))
     vgabios = files.find(VGABIOS, first=path.parent)
     if vgabios:
-        fw_cfg[f"vgaroms/{VGABIOS}"] = files.read(vgabios, "VGA BIOS", limit=VGABIOS_LIMIT)
+        fw_cfg[VGA_ROM_FILE] = files.read(vgabios, "VGA BIOS", limit=VGABIOS_LIMIT)
+    if config.linux:
+        from ringone_firmware import linuxrom
+
+        fw_cfg |= linuxrom.fw_cfg_files(config)
     return FirmwareImage(name="seabios", rom=rom, fw_cfg=fw_cfg)
 
 

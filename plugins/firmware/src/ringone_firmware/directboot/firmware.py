@@ -5,13 +5,14 @@ Images that can only start in real mode (memdisk, iPXE) need BIOS calls; for the
 
 from __future__ import annotations
 
-from ringone.api.config import LinuxBoot, MachineConfig
+from ringone.api.config import MachineConfig
 from ringone.api.errors import ConfigError
 from ringone.api.firmware import FirmwareImage
 from ringone.api.options import NoOptions
 
+from ringone_firmware import seabios
+from ringone_firmware.builtin import firmware as builtin
 from ringone_firmware.directboot import bzimage, linux, multiboot, placement
-from ringone_firmware.directboot.bzimage import BzImage
 
 LEAST_MEMORY = 2 << 20
 
@@ -25,7 +26,7 @@ def load(config: MachineConfig, options: NoOptions) -> FirmwareImage:
     data = placement.read_kernel(boot)
     if bzimage.looks_like(data):
         kernel = bzimage.parse(data, f"kernel {boot.kernel}")
-        return linux.load_bzimage(config, boot, kernel) if kernel.has_32bit_entry else _through_bios(config, boot, kernel)
+        return linux.load_bzimage(config, boot, kernel) if kernel.has_32bit_entry else _through_bios(config)
     header = multiboot.find_header(data)
     if header:
         return multiboot.load(config, boot, data, header)
@@ -34,6 +35,7 @@ def load(config: MachineConfig, options: NoOptions) -> FirmwareImage:
     raise ConfigError(f"{boot.kernel} is no kernel: a Linux bzImage, a 32-bit vmlinux and a file with a Multiboot 1 header in its first 8 KiB are accepted")
 
 
-def _through_bios(config: MachineConfig, boot: LinuxBoot, kernel: BzImage) -> FirmwareImage:
-    protocol = f"{kernel.version >> 8}.{kernel.version & 0xFF:02}"
-    raise ConfigError(f"{boot.kernel} (boot protocol {protocol}) starts in real mode only and needs a BIOS: choose the firmware seabios or builtin")
+def _through_bios(config: MachineConfig) -> FirmwareImage:
+    """SeaBIOS where it is installed, the built-in BIOS where it is not."""
+    options = seabios.SeabiosOptions()
+    return builtin.load(config, NoOptions()) if seabios.available(options) else seabios.load(config, options)
