@@ -324,6 +324,29 @@ class CpuBackendConformance:
         bench.run(f"mov esi, {DATA:#x}; mov edx, 0x80; mov ecx, 4; .byte 0xF3, 0x66, 0x6F")
         assert bench.context.port_accesses == [("out", 0x80, 2, value) for value in (0x201, 0x403, 0x605, 0x807)]
 
+    def test_the_io_map_opens_single_ports_to_ring_3(self, bench: CpuBench) -> None:
+        bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x67 + 0x20, 0x8B, 0))
+        bench.memory.write(TSS + 0x68, b"\xff" * 0x20)
+        bench.memory.write(TSS + 0x68 + 0x60 // 8, b"\xfe")
+        bench.context.port_value = 0x5A
+        outcome = bench.run("in al, 0x60; mov ebx, eax; in al, 0x61", user=True)
+        assert (outcome.vector, outcome.error_code, outcome.eip) == (13, 0, len(assemble("in al, 0x60; mov ebx, eax", CODE)))
+        assert outcome.register("ebx") == 0x5A
+        assert bench.context.port_accesses == [("in", 0x60, 1, 0x5A)]
+
+    def test_a_port_loop_in_ring_3_faults_when_the_map_closes(self, bench: CpuBench) -> None:
+        bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x67 + 0x20, 0x8B, 0))
+        bench.memory.write(TSS + 0x68, bytes(0x20))
+        loop = f"out 0x60, al; inc ebx; cmp ebx, 5; jne again; mov byte ptr [{TSS + 0x68 + 0x60 // 8:#x}], 1; jmp again"
+        outcome = bench.run(f"again: {loop}", user=True)
+        assert (outcome.vector, outcome.eip) == (13, 0)
+        assert len(bench.context.port_accesses) == 5
+
+    def test_ring_3_with_iopl_3_needs_no_map(self, bench: CpuBench) -> None:
+        outcome = bench.run("in al, 0x60; ud2", user=True, eflags=0x3002)
+        assert outcome.vector == 6
+        assert len(bench.context.port_accesses) == 1
+
     def test_mmio_is_read_and_written_at_its_width(self, bench: CpuBench) -> None:
         reads = "mov al, [edi]; mov cx, [edi+2]; mov edx, [edi+4]"
         outcome = bench.run(f"mov edi, 0xF0000010; {reads}; mov byte ptr [edi], 5; mov dword ptr [edi+8], 0x12345678")

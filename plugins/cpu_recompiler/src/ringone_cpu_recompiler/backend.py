@@ -129,8 +129,8 @@ class RecompilerBackend:
 
     def _execute(self, allowance: int) -> ExitReason | None:
         stop = self._engine.run(allowance)
-        if stop is Stop.PAGE_FAULT:
-            self._exceptions[14] += 1
+        if stop is Stop.FAULT:
+            self._exceptions[self._engine.fault.vector] += 1
             try:
                 self._interrupts.fault(self._engine.fault)
             except TripleFault:

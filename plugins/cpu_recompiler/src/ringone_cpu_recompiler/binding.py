@@ -19,6 +19,7 @@ UC_PROT_ALL = const.UC_PROT_ALL
 
 HOOK_INTR = const.UC_HOOK_INTR
 HOOK_INSN = const.UC_HOOK_INSN
+HOOK_CODE = const.UC_HOOK_CODE
 HOOK_BLOCK = const.UC_HOOK_BLOCK
 HOOK_INSN_INVALID = const.UC_HOOK_INSN_INVALID
 HOOK_TLB_FILL = const.UC_HOOK_TLB_FILL
@@ -58,6 +59,8 @@ OutCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_
 SkipCallback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 FillCallback = ctypes.CFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 BlockCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
+EdgeCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+CodeCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_void_p)
 MmioReadCallback = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint, ctypes.c_void_p)
 MmioWriteCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint, ctypes.c_uint64, ctypes.c_void_p)
 
@@ -67,6 +70,12 @@ _CTL_TLB_FLUSH = 11
 _CTL_TLB_TYPE = 12
 _TLB_VIRTUAL = 1
 _CTL_WRITE = 1
+
+
+class TranslationBlock(ctypes.Structure):
+    """uc_tb: a block's linear address and its size in bytes."""
+
+    _fields_ = (("pc", ctypes.c_uint64), ("icount", ctypes.c_uint16), ("size", ctypes.c_uint16))
 
 
 class _Msr(ctypes.Structure):
@@ -123,12 +132,19 @@ class Unicorn:
         self._keep += [read, write]
         self._check(_uclib.uc_mmio_map(self._handle, ctypes.c_uint64(address), ctypes.c_uint64(size), read, None, write, None), "uc_mmio_map")
 
-    def hook(self, kind: int, callback: Any, *, user_data: int = 0, instruction: int | None = None) -> None:
-        """Add a hook over all addresses. `callback` is a ctypes callback (kept alive) or the address of machine code."""
+    def hook(self, kind: int, callback: Any, *, user_data: int = 0, instruction: int | None = None, at: int | None = None) -> None:
+        """Add a hook over all addresses, or at one. `callback` is a ctypes callback (kept alive) or the address of machine code."""
         hook = ctypes.c_size_t()
         self._keep.append(callback)
         function = ctypes.c_void_p(callback) if isinstance(callback, int) else ctypes.cast(callback, ctypes.c_void_p)
-        arguments: list[Any] = [ctypes.byref(hook), ctypes.c_int(kind), function, ctypes.c_void_p(user_data), ctypes.c_uint64(1), ctypes.c_uint64(0)]
+        arguments: list[Any] = [
+            ctypes.byref(hook),
+            ctypes.c_int(kind),
+            function,
+            ctypes.c_void_p(user_data),
+            ctypes.c_uint64(1 if at is None else at),
+            ctypes.c_uint64(at or 0),
+        ]
         if instruction is not None:
             arguments.append(ctypes.c_int(instruction))
         self._check(_uclib.uc_hook_add(self._handle, *arguments), "uc_hook_add")

@@ -28,6 +28,7 @@ from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, PageKind
 from ringone_cpu_recompiler import binding, layout, stubs
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import D_HFLAGS, D_LIMIT, D_OLD_EXCEPTION, FLAG_IF, GDT, HF_INHIBIT_IRQ, LDT, Q_BASE, Q_EFLAGS, Q_EIP, TR, Env
+from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.paging import FETCH, PTE_W, READ, WRITE, GuestFault, Paging
 from ringone_cpu_recompiler.stubs import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE
 
@@ -38,7 +39,8 @@ PORT_ACCESS_COST = 300
 """Progress units (bytes of code) that a port access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
 
 _DATA_AGAIN_AFTER = 4
-"""Write misses of a code page after which it counts as data. A page for which that was wrong, because code is fetched from it again, gets eight times as many."""
+"""Write misses of a code page after which it counts as data. A page for which that was wrong, because code is fetched from it again, gets eight times as
+many."""
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
 _SYSTEM_SEGMENT_OPCODES = frozenset(
@@ -50,6 +52,7 @@ _CLASS_OF_KIND = bytes(
     for kind in range(256)
 )
 _DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
+_JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 _PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
 
 
@@ -59,8 +62,8 @@ class Stop(enum.Enum):
     STOPPED = "stopped"
     """At a block boundary: budget, exit request or deliverable interrupt."""
     HALTED = "halted"
-    PAGE_FAULT = "page-fault"
-    """`Engine.fault` holds it; EIP is at the faulting instruction."""
+    FAULT = "fault"
+    """A page fault, or a forbidden port access: `Engine.fault` holds it; EIP is at the instruction."""
 
 
 class EngineEvents(Protocol):
@@ -102,9 +105,13 @@ class Engine:
         self._unicorn.use_virtual_tlb()
         found = layout.locate(self._unicorn)
         self._invalid_address = ctypes.c_uint64.from_address(found.invalid_address)
-        ctypes.c_bool.from_address(found.no_exit_request).value = True
+        self._no_exit_request = ctypes.c_bool.from_address(found.no_exit_request)
+        self._no_exit_request.value = True
         self.env = Env(self._unicorn, found.env)
         self.paging = Paging(self.env, self._memory)
+        self._io_guard = IoGuard(self.env, self.paging)
+        self._guarded: set[int] = set()
+        self._guard_callback = binding.CodeCallback(self._guarded_hook)
         self._classes = bytearray(PAGES)
         self._frames = array.array("I", bytes(4 * PAGES))
         self._write_misses: dict[int, int] = {}
@@ -112,13 +119,15 @@ class Engine:
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
         control = memoryview(self._control).cast("B")
         self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
-        self._exit_request = control[stubs.EXIT_REQUEST : stubs.EXIT_REQUEST + 4].cast("I")
+        self._exit_request = control[stubs.EXIT_REQUEST : stubs.EXIT_REQUEST + 2].cast("H")
+        self._guard_request = control[stubs.GUARD_REQUEST : stubs.GUARD_REQUEST + 2].cast("H")
         self._interrupt_waiting = control[stubs.INTERRUPT_WAITING : stubs.INTERRUPT_WAITING + 4].cast("I")
         self._words = control.cast("Q")
         self._progress = 0
         self._allowance = 0
         self._install_hooks()
         self.memory_changed([MapChange(0, PAGES)])
+        self._run_first_block()
 
     # --- Set-up ----------------------------------------
 
@@ -135,14 +144,19 @@ class Engine:
         words[stubs.FRAMES // 8] = ctypes.addressof(anchors[1])
         words[stubs.BACKING // 8] = self._memory.backing_address
         words[stubs.SLOW_FILL // 8] = ctypes.cast(slow_fill, ctypes.c_void_p).value or 0
+        slow_edge = binding.EdgeCallback(self._edge_hook)
+        self._keep_edge = slow_edge
+        words[stubs.SLOW_EDGE // 8] = ctypes.cast(slow_edge, ctypes.c_void_p).value or 0
         control = ctypes.addressof(self._control)
         self._stubs = self._make_stubs()
         if self._stubs is not None:
             unicorn.hook(binding.HOOK_TLB_FILL, self._stubs.fill, user_data=control)
             unicorn.hook(binding.HOOK_BLOCK, self._stubs.block, user_data=control)
+            unicorn.hook(binding.HOOK_EDGE_GENERATED, self._stubs.edge, user_data=control)
         else:
             unicorn.hook(binding.HOOK_TLB_FILL, slow_fill)
             unicorn.hook(binding.HOOK_BLOCK, binding.BlockCallback(self._block_hook))
+            unicorn.hook(binding.HOOK_EDGE_GENERATED, slow_edge)
         unicorn.hook(binding.HOOK_INTR, binding.InterruptCallback(self._interrupt_hook))
         unicorn.hook(binding.HOOK_INSN_INVALID, binding.InvalidCallback(self._invalid_hook))
         unicorn.hook(binding.HOOK_INSN, binding.InCallback(self._in_hook), instruction=binding.INS_IN)
@@ -156,6 +170,20 @@ class Engine:
             unicorn.hook(binding.HOOK_INSN, binding.SkipCallback(self._fast_call_hook(opcode)), instruction=instruction)
         unicorn.map_mmio(MMIO_BASE, (PAGES + 1) << PAGE_SHIFT, binding.MmioReadCallback(self._mmio_read_hook), binding.MmioWriteCallback(self._mmio_write_hook))
 
+    def _run_first_block(self) -> None:
+        """Unicorn reports new translations once a first block has run to its end, so that one is our own, at guest-physical 0."""
+        backing = self._memory.backing
+        size = len(_JUMP_AND_HALT)
+        kept = bytes(backing[:size])
+        backing[:size] = _JUMP_AND_HALT
+        self._run(size)
+        backing[:size] = kept
+        self._drop_translations(0)
+        self._classes[0] &= ~CLASS_FETCHED
+        self._progress = self.runs = self.code_invalidations = self.slow_fills = 0
+        self._words[stubs.FILLS // 8] = 0
+        self.env.restore_pristine()
+
     def _make_stubs(self) -> stubs.NativeStubs | None:
         if not stubs.native_code_works():
             return None
@@ -164,7 +192,7 @@ class Engine:
         except OSError:
             return None
 
-    def _guard(self, failure: BaseException) -> None:
+    def _fail(self, failure: BaseException) -> None:
         """A callback raised: keep the first exception for `run`'s caller and stop."""
         if self._failure is None:
             self._failure = failure
@@ -175,6 +203,15 @@ class Engine:
 
     def run(self, allowance: int) -> Stop:
         """Run guest code for at most `allowance` progress units. Raises what a callback raised."""
+        while True:
+            stop = self._run(allowance)
+            if not self._guard_request[0]:
+                return stop
+            self._guard_request[0] = 0
+            self._no_exit_request.value = False
+            allowance -= self._used
+
+    def _run(self, allowance: int) -> Stop:
         self.runs += 1
         self._allowance = allowance
         self._budget[0] = allowance
@@ -183,19 +220,20 @@ class Engine:
         self._pending_fault = None
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], 0, 0, 0)
-        self._progress += allowance - self._budget[0]
+        self._used = allowance - self._budget[0]
+        self._progress += self._used
         self._allowance = self._budget[0] = 0
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
         if words[stubs.STOPPED // 8]:
             return Stop.STOPPED
-        if error == binding.ERR_OK:
-            return Stop.HALTED
         if self._pending_fault is not None:
             self.fault, self._pending_fault = self._pending_fault, None
             self.fault.address = self._invalid_address.value & 0xFFFFFFFF
-            return Stop.PAGE_FAULT
+            return Stop.FAULT
+        if error == binding.ERR_OK:
+            return Stop.HALTED
         raise BackendError("recompiler", f"Unicorn stopped with error {error} at EIP {self.env.q[Q_EIP]:#x}")
 
     _pending_fault: GuestFault | None = None
@@ -286,7 +324,7 @@ class Engine:
             self._pending_fault = fault
             return False
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
             paddr, rights = MMIO_BASE + (PAGES << PAGE_SHIFT), binding.UC_PROT_ALL
         ctypes.c_uint64.from_address(entry).value = paddr
         ctypes.c_uint32.from_address(entry + 8).value = rights
@@ -358,25 +396,59 @@ class Engine:
 
     def _block_hook(self, _uc: int, _address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""
-        if self._budget[0] <= 0 or self._exit_request[0] or (self._interrupt_waiting[0] and self.can_interrupt()):
+        if self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or (self._interrupt_waiting[0] and self.can_interrupt()):
             self._words[stubs.STOPPED // 8] = 1
             self._unicorn.stop()
         else:
             self._budget[0] -= size
+
+    def _edge_hook(self, _uc: int, block: int, _previous: int, _user: int) -> None:
+        """A block was translated and will run next."""
+        try:
+            described = binding.TranslationBlock.from_address(block)
+            found = self._io_guard.instructions(described.pc, described.size)
+            if not self._no_exit_request.value:
+                self._no_exit_request.value = True
+            elif found:
+                self._guard(found, described.pc, described.size)
+        except BaseException as failure:
+            self._fail(failure)
+
+    def _guard(self, instructions: list[int], start: int, size: int) -> None:
+        """Have the block translated once more, with a hook at its port instructions."""
+        for address in instructions:
+            if address not in self._guarded:
+                self._guarded.add(address)
+                self._unicorn.hook(binding.HOOK_CODE, self._guard_callback, at=address)
+        self._guard_request[0] = 1
+        for address in {start, start + size - 1}:
+            physical = self.paging.translate(address, FETCH, True)[0] & self._memory.a20_mask
+            self._drop_translations(physical >> PAGE_SHIFT)
+
+    def _guarded_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
+        try:
+            if self._io_guard.allows(address):
+                return
+            self._pending_fault = GuestFault(13, 0)
+        except GuestFault as fault:
+            self._pending_fault = fault
+        except BaseException as failure:
+            self._fail(failure)
+        self._unicorn.stop()
 
     def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
         try:
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
             self._events.exception(vector)
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
 
     def _invalid_hook(self, _uc: int, _user: int) -> bool:
         try:
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
             self._events.invalid_opcode()
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
         return True
 
     def _in_hook(self, _uc: int, port: int, size: int, _user: int) -> int:
@@ -385,7 +457,7 @@ class Engine:
         try:
             return self._read_port(port, size)
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
             return 0xFFFFFFFF
 
     def _out_hook(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
@@ -394,7 +466,7 @@ class Engine:
         try:
             self._write_port(port, size, value)
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
 
     def _mmio_read_hook(self, _uc: int, offset: int, size: int, _user: int) -> int:
         self.mmio_reads += 1
@@ -403,7 +475,7 @@ class Engine:
                 return (1 << 8 * size) - 1
             return self._memory.mmio_read(offset, size)
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
             return (1 << 8 * size) - 1
 
     def _mmio_write_hook(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
@@ -413,14 +485,14 @@ class Engine:
         try:
             self._memory.mmio_write(offset, size, value)
         except BaseException as failure:
-            self._guard(failure)
+            self._fail(failure)
 
     def _skip_hook(self, handler: Callable[[], None]) -> Callable[[Any, Any], int]:
         def hook(_uc: Any, _user: Any) -> int:
             try:
                 handler()
             except BaseException as failure:
-                self._guard(failure)
+                self._fail(failure)
             return 1
 
         return hook
@@ -431,7 +503,7 @@ class Engine:
                 self._events.fast_call(opcode)
                 self.env.q[Q_EIP] = self.env.q[Q_EIP] - 2 & 0xFFFFFFFF  # Unicorn adds the instruction's length afterwards.
             except BaseException as failure:
-                self._guard(failure)
+                self._fail(failure)
             return 1
 
         return hook

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 import attrs
-
 from ringone.api.cpu import CpuState, SegmentState, TableState
+from ringone.api.errors import SnapshotError
 
 from ringone_cpu_recompiler import binding, layout
 from ringone_cpu_recompiler.binding import Unicorn

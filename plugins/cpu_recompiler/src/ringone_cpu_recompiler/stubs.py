@@ -1,10 +1,11 @@
-"""The engine's hot callbacks as machine code: the block hook and the TLB-fill hook.
+"""The engine's hot callbacks as machine code: the hooks of blocks, of new translations and of TLB fills.
 
 A Python callback costs 1-3 us; Linux needs 100 million blocks and half a million fills to boot. So on x86-64 hosts with the System V calling
-convention two routines of a few dozen
+convention three routines of a few dozen
 instructions, made with iced-x86 at start-up, do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything:
 slow but right.
 
+`edge` (uc, block, previous block, control): sends new translations of ring-3 code to Python (`io_guard`).
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
 is asked for, or an interrupt waits and the guest can take it.
 `fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 BUDGET = 0
 EMU_STOP = 8
 EXIT_REQUEST = 16
+GUARD_REQUEST = 18
+"""High half of EXIT_REQUEST: a block must be translated again before it runs."""
 INTERRUPT_WAITING = 20
 STOPPED = 24
 ENV = 32
@@ -40,6 +43,7 @@ BACKING = 56
 A20_PAGES = 64
 SLOW_FILL = 72
 FILLS = 80
+SLOW_EDGE = 88
 CONTROL_SIZE = 96
 
 # A guest-physical page's class.
@@ -117,6 +121,21 @@ def _block_stub() -> Assembler:
     code.label("stop")
     code.mem_imm(Code.MOV_RM64_IMM32, MemoryOperand(control, displ=STOPPED), 1)
     code.mem(Code.JMP_RM64, MemoryOperand(control, displ=EMU_STOP))
+    return code
+
+
+def _edge_stub() -> Assembler:
+    """(uc, block, previous block, control): new translations of ring-3 code go to Python, the others on their way."""
+    code = _Code()
+    control = Register.RCX
+    code.load(Register.RAX, control, ENV, wide=True)
+    code.load(Register.EAX, Register.RAX, layout.HFLAGS)
+    code.mask(Register.EAX, HF_CPL)
+    code.reg_imm(Code.CMP_RM32_IMM8, Register.EAX, 3)
+    code.branch(Code.JE_REL32_64, "ring 3")
+    code.op(Code.RETNQ)
+    code.label("ring 3")
+    code.mem(Code.JMP_RM64, MemoryOperand(control, displ=SLOW_EDGE))
     return code
 
 
@@ -346,9 +365,14 @@ class NativeStubs:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self._anchor = ctypes.c_uint8.from_buffer(self._memory)
         base = ctypes.addressof(self._anchor)
-        block = _block_stub().encode(base)
-        self.block = base
-        self.fill = base + (len(block) + 15 & ~15)
-        fill = _FillStub().build().encode(self.fill)
-        self._memory[: len(block)] = block
-        self._memory[self.fill - base : self.fill - base + len(fill)] = fill
+        self.block = self._place(_block_stub(), base)
+        self.edge = self._place(_edge_stub(), self._end)
+        self.fill = self._place(_FillStub().build(), self._end)
+
+    def _place(self, routine: Assembler, address: int) -> int:
+        """Encode a routine at a host address inside the mapping; `_end` is the next free one."""
+        code = routine.encode(address)
+        offset = address - ctypes.addressof(self._anchor)
+        self._memory[offset : offset + len(code)] = code
+        self._end = address + len(code) + 15 & ~15
+        return address

@@ -1,0 +1,86 @@
+"""The I/O permission check (SDM vol. 1, 19.5), which Unicorn leaves out: IN and OUT beyond IOPL must find their bit in the TSS's map clear, or fault before
+the port is touched.
+
+New translations of ring-3 and virtual-8086 code are searched for port instructions once, before they run. A block that has one is translated again with a
+code hook at the instruction and, for this one translation, with exit tests, so that a forbidden access stops right in front of it.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+
+from iced_x86 import Decoder, Mnemonic
+
+from ringone_cpu_recompiler.descriptors import TYPE_TSS32, system_type
+from ringone_cpu_recompiler.env import D_FLAGS, D_HFLAGS, D_LIMIT, DESC_P, EDX, FLAG_IOPL, FLAG_VM, HF_CPL, HF_CS32, Q_BASE, Q_EFLAGS, TR, Env
+from ringone_cpu_recompiler.paging import GuestFault, Paging
+
+_IO_OPCODES = re.compile(rb"[\x6c-\x6f\xe4-\xe7\xec-\xef]")
+_IO_MNEMONICS = frozenset([Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD])
+_PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
+_OPERAND_SIZE = 0x66
+_MAP_BASE = 0x66
+_TSS32_LIMIT = 103
+_IMMEDIATE_PORT = range(0xE4, 0xE8)
+_IOPL_SHIFT = 12
+
+
+class IoGuard:
+    """Decides for one processor which instructions to watch and which accesses to allow."""
+
+    def __init__(self, env: Env, paging: Paging) -> None:
+        self._env = env
+        self._paging = paging
+
+    def instructions(self, address: int, size: int) -> list[int]:
+        """Linear addresses of the port instructions in a block that is about to run, where the current mode needs the check at all."""
+        if not self._restricted():
+            return []
+        try:
+            code = self._paging.read(address, size, True)
+        except GuestFault:
+            return []
+        if not _IO_OPCODES.search(code):
+            return []
+        decoder = Decoder(self._bits(), code, ip=address)
+        return [instruction.ip for instruction in decoder if instruction.mnemonic in _IO_MNEMONICS]
+
+    def _restricted(self) -> bool:
+        eflags = self._env.q[Q_EFLAGS]
+        if eflags & FLAG_VM:
+            return True
+        return self._env.d[D_HFLAGS] & HF_CPL > (eflags & FLAG_IOPL) >> _IOPL_SHIFT
+
+    def _bits(self) -> int:
+        return 32 if self._env.d[D_HFLAGS] & HF_CS32 else 16
+
+    def allows(self, address: int) -> bool:
+        """Whether the port instruction at a linear address may run now."""
+        if not self._restricted():
+            return True
+        port, size = self._operand(self._paging.read(address, 1, True), address)
+        return self._map_allows(port, size)
+
+    def _operand(self, code: bytes, address: int) -> tuple[int, int]:
+        """Port and width in bytes of the instruction."""
+        wide = self._bits() == 32
+        while code[0] in _PREFIXES:
+            if code[0] == _OPERAND_SIZE:
+                wide = not wide
+            address += 1
+            code = self._paging.read(address, 1, True)
+        opcode = code[0]
+        port = self._paging.read(address + 1, 1, True)[0] if opcode in _IMMEDIATE_PORT else self._env.q[EDX] & 0xFFFF
+        return port, (4 if wide else 2) if opcode & 1 else 1
+
+    def _map_allows(self, port: int, size: int) -> bool:
+        q, d = self._env.q, self._env.d
+        flags, limit = d[D_FLAGS[TR]], d[D_LIMIT[TR]]
+        if not flags & DESC_P or system_type(flags) & ~2 != TYPE_TSS32 or limit < _TSS32_LIMIT:
+            return False
+        offset = self._paging.read_u16(q[Q_BASE[TR]] + _MAP_BASE) + (port >> 3)
+        if offset + 1 > limit:
+            return False
+        (bits,) = struct.unpack("<H", self._paging.read(q[Q_BASE[TR]] + offset, 2))
+        return not bits >> (port & 7) & (1 << size) - 1
