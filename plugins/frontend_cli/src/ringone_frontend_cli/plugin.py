@@ -1,1 +1,1 @@
-"""What frontend_cli offers to RingOne. Imports nothing heavy: parts are imported when they are created."""
+"""What frontend_cli offers to RingOne: nothing of its own kind. It is the command that runs machines and asks other plugins for commands."""
