@@ -30,7 +30,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 
 @hookspec
 def ringone_config_loaders() -> Iterable[ConfigLoaderSpec]:
-    """Machine file formats. Called by the CLI and by `ringone.machine.load` to find the loader of a file's suffix."""
+    """Machine file formats. Called by `ringone.machine.load_config` to find the loader of a file's suffix."""
 
 
 @hookspec
