@@ -1,15 +1,23 @@
 # Every target sets up what it needs first.
 BIN := .venv/bin
 
-.PHONY: demo test test-guests bench lint docs clean
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-packaging test-guests bench lint docs clean
+
+help: ## this list
+	@grep -E '^[a-z-]+: ## ' Makefile | sed 's/: ## /\t/' | expand -t 18
 
 demo: ## boot the demo guest and show its console and report
 	@tools/setup
 	@$(BIN)/python -m guests.demo
 
-test: ## lint and the fast tests
+test: ## the fast tests
 	@tools/setup
-	$(BIN)/pytest -q -n auto -m "not guest"
+	$(BIN)/pytest -q -n auto -m "not guest and not packaging"
+
+test-packaging: ## build wheels, install them elsewhere and use them
+	@tools/setup
+	$(BIN)/pytest -q -m packaging tests/packaging
 
 test-guests: ## boot real operating systems
 	@tools/setup guests
@@ -27,5 +35,9 @@ lint: ## style, types, import contracts, spelling
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-clean:
-	rm -rf .venv .cache build dist
+docs: ## write docs/reference anew
+	@tools/setup
+	$(BIN)/python tools/gen_reference.py
+
+clean: ## remove what the other targets made
+	rm -rf .venv .cache .*_cache .hypothesis build dist
