@@ -34,9 +34,14 @@ from ringone_cpu_recompiler.stubs import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRIT
 
 MMIO_BASE = 1 << 36
 PAGES = 1 << 20
+OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
+"""A page of ones: what a fetch finds where there is no memory. Code cannot run from MMIO."""
 
 PORT_ACCESS_COST = 300
 """Progress units (bytes of code) that a port access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
+
+FAULT_COST = 100
+"""Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
 
 _DATA_AGAIN_AFTER = 4
 """Write misses of a code page after which it counts as data. A page for which that was wrong, because code is fetched from it again, gets eight times as
@@ -102,6 +107,8 @@ class Engine:
         self.unicorn = self._unicorn = Unicorn()
         self._unicorn.use_no_exits()
         self._unicorn.map_memory(0, len(self._memory.backing), self._memory.backing_address)
+        self._open_bus = (ctypes.c_uint8 * (2 * PAGE_SIZE))(*[0xFF] * (2 * PAGE_SIZE))
+        self._unicorn.map_memory(OPEN_BUS, PAGE_SIZE, ctypes.addressof(self._open_bus) + PAGE_SIZE - 1 & -PAGE_SIZE)
         self._unicorn.use_virtual_tlb()
         found = layout.locate(self._unicorn)
         self._invalid_address = ctypes.c_uint64.from_address(found.invalid_address)
@@ -231,6 +238,7 @@ class Engine:
         if self._pending_fault is not None:
             self.fault, self._pending_fault = self._pending_fault, None
             self.fault.address = self._invalid_address.value & 0xFFFFFFFF
+            self._progress += FAULT_COST
             return Stop.FAULT
         if error == binding.ERR_OK:
             return Stop.HALTED
@@ -340,11 +348,11 @@ class Engine:
                 raise
             physical, rights = self.paging.translate(address, access, False)
         page = (physical & (self._memory.a20_mask if physical < 1 << 32 else -1)) >> PAGE_SHIFT
-        if page >= PAGES:
-            return MMIO_BASE + (PAGES << PAGE_SHIFT), binding.UC_PROT_ALL
-        page_class = self._classes[page]
+        page_class = self._classes[page] if page < PAGES else 0
         if not page_class & CLASS_DIRECT:
-            return MMIO_BASE + (page << PAGE_SHIFT), binding.UC_PROT_ALL
+            if access == FETCH:
+                return OPEN_BUS, binding.PROT_EXEC
+            return MMIO_BASE + (min(page, PAGES) << PAGE_SHIFT), binding.PROT_READ | binding.PROT_WRITE
         paddr = self._frames[page] << PAGE_SHIFT
         if access == FETCH:
             if not page_class & CLASS_FETCHED:
