@@ -58,13 +58,13 @@ def parse(data: bytes, name: str) -> BzImage:
     """Read the header of a kernel file; `name` is for messages. Raises `ConfigError` for what is no kernel that can be booted."""
     if not looks_like(data):
         raise ConfigError(f"{name} is no Linux kernel image: there is no 'HdrS' at offset 0x202 (a bzImage is accepted, protocol 2.02 or later)")
+    setup_size = ((data[HEADER_START] or DEFAULT_SETUP_SECTORS) + 1) * SECTOR
+    if len(data) <= setup_size:
+        raise ConfigError(f"{name} ends after {len(data)} bytes, before its protected-mode part at {setup_size}: the file is damaged or cut")
     field = _Fields(data, version=struct.unpack_from("<H", data, 0x206)[0])
     if field.version < OLDEST_PROTOCOL:
         raise ConfigError(f"{name} speaks boot protocol {field.version >> 8}.{field.version & 0xFF:02}; 2.02 or later is accepted")
-    setup_size = ((data[HEADER_START] or DEFAULT_SETUP_SECTORS) + 1) * SECTOR
     header_end = HEADER_MAGIC_OFFSET + data[0x201]
-    if len(data) <= setup_size:
-        raise ConfigError(f"{name} ends after {len(data)} bytes, before its protected-mode part at {setup_size}: the file is damaged or cut")
     if not HEADER_MAGIC_OFFSET + 4 <= header_end <= min(HEADER_LIMIT, setup_size):
         raise ConfigError(f"{name} has a setup header that ends at offset {header_end:#x}; at most {min(HEADER_LIMIT, setup_size):#x} is possible")
     return BzImage(
