@@ -22,7 +22,7 @@ from ringone.api.events import MachineState
 from ringone.api.frontends import VmSession
 
 from ringone_frontend_cli import terminal
-from ringone_frontend_cli.endings import Ending, EndKind, Endings, MachineWatch
+from ringone_frontend_cli.endings import Ending, Endings, EndKind, MachineWatch
 from ringone_frontend_cli.input import CTRL_ALT_DELETE, ESC_TIMEOUT_S, Key, KeyDecoder, scancodes
 
 ESCAPE_BYTE = 0x1D

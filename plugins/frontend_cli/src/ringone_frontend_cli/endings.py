@@ -73,7 +73,10 @@ class Endings:
 
 
 class MachineWatch:
-    """Observer of a machine that turns its events into endings. Somebody at a console (`attended`) can resume a paused machine; otherwise the pause is the end."""
+    """Observer of a machine that turns its events into endings.
+
+    Somebody at a console (`attended`) can resume a machine that paused because the host has no room; otherwise the pause is the end.
+    """
 
     def __init__(self, session: VmSession, endings: Endings, *, no_reboot: bool, attended: bool) -> None:
         self._session = session

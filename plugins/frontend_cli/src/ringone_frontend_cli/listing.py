@@ -95,19 +95,16 @@ def _plugins() -> typer.Typer:
     @commands.command("list")
     def list_plugins(json: Json = False) -> None:
         """List the plugins with what they offer."""
-        rows = [
-            {"name": plugin.name, "distribution": plugin.origin.distribution, "version": plugin.origin.version, "offers": dict(plugin.specs)}
-            for plugin in Settings.registry().inventory()
-        ]
+        plugins = Settings.registry().inventory()
         Settings.warn_of_broken_plugins()
         if json:
-            _print_json(rows)
-        else:
-            offers = ("; ".join(f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in row["offers"].items()) for row in rows)
-            _print_table(
-                ("name", "distribution", "offers"),
-                [(row["name"], f"{row['distribution']} {row['version']}", text) for row, text in zip(rows, offers, strict=True)],
-            )
+            _print_json([{"name": plugin.name, **attrs.asdict(plugin.origin), "offers": dict(plugin.specs)} for plugin in plugins])
+            return
+        rows = []
+        for plugin in plugins:
+            offers = "; ".join(f"{kind.replace('_', ' ')}: {', '.join(names)}" for kind, names in plugin.specs.items())
+            rows.append((plugin.name, str(plugin.origin), offers))
+        _print_table(("name", "distribution", "offers"), rows)
 
     @commands.command("check")
     def check_plugins(json: Json = False) -> None:

@@ -18,11 +18,15 @@ class CliLog(logging.Handler):
         self._tracebacks = tracebacks
         self._held: deque[str] | None = None
         self._latest = ""
+        self._last = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"ringone: {record.levelname.lower()}: {record.name.removeprefix('ringone.')}: {' '.join(record.getMessage().split())}"
         if self._tracebacks and record.exc_info:
             line += "\n" + logging.Formatter().formatException(record.exc_info)
+        if line == self._last:  # a driver that fails for every byte says so once
+            return
+        self._last = line
         if self._held is None:
             print(line, file=sys.stderr, flush=True)
         else:

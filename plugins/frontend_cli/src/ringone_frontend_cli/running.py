@@ -17,7 +17,7 @@ from ringone.options import bind_options
 from ringone.plugins import PluginRegistry
 
 from ringone_frontend_cli import arguments, console, watching
-from ringone_frontend_cli.endings import Ending, EndKind, Endings, MachineWatch
+from ringone_frontend_cli.endings import Ending, Endings, EndKind, MachineWatch
 from ringone_frontend_cli.logs import CliLog
 from ringone_frontend_cli.report import Report
 
@@ -56,7 +56,7 @@ def choose_console(config: MachineConfig, display: str, log: CliLog) -> console.
         if stdio:
             raise ConfigError("--display terminal and a line on stdio both want the terminal; connect one of them to something else")
         console.require_terminal()
-    if display == "none" and not stdio or not console.has_terminal():
+    if (display == "none" and not stdio) or not console.has_terminal():
         return console.Unattended()
     return console.LineConsole() if stdio else console.ScreenConsole(log.hold())
 
