@@ -14,26 +14,23 @@ SYSCALL. The rules that keep it right:
 
 from __future__ import annotations
 
-import array
 import ctypes
 import enum
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ringone.api.cpu import CpuContext
 from ringone.api.errors import BackendError
-from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, PageKind
+from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 
 from ringone_cpu_recompiler import binding, layout, stubs
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import D_HFLAGS, D_LIMIT, D_OLD_EXCEPTION, FLAG_IF, GDT, HF_INHIBIT_IRQ, LDT, Q_BASE, Q_EFLAGS, Q_EIP, TR, Env
 from ringone_cpu_recompiler.io_guard import IoGuard
+from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_W, READ, WRITE, GuestFault, Paging
-from ringone_cpu_recompiler.stubs import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE
 
 MMIO_BASE = 1 << 36
-PAGES = 1 << 20
 OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
 """A page of ones: what a fetch finds where there is no memory. Code cannot run from MMIO."""
 
@@ -52,11 +49,6 @@ _SYSTEM_SEGMENT_OPCODES = frozenset(
     [0x07, 0x0F, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xE4, 0xE5, 0xE6, 0xE7, 0xEA, 0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F, 0xFF]
 )
 """First opcode bytes of instructions that make the processor itself read a descriptor table or the TSS on behalf of user code."""
-_CLASS_OF_KIND = bytes(
-    {PageKind.RAM: CLASS_DIRECT | CLASS_WRITABLE, PageKind.ROM: CLASS_DIRECT}.get(PageKind(kind), 0) if kind in PageKind.__members__.values() else 0
-    for kind in range(256)
-)
-_DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 _PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
 
@@ -114,13 +106,14 @@ class Engine:
         self._invalid_address = ctypes.c_uint64.from_address(found.invalid_address)
         self._no_exit_request = ctypes.c_bool.from_address(found.no_exit_request)
         self._no_exit_request.value = True
+        self._pages = Pages(self._memory)
+        self._classes = self._pages.classes
+        self._frames = self._pages.frames
         self.env = Env(self._unicorn, found.env)
-        self.paging = Paging(self.env, self._memory)
+        self.paging = Paging(self.env, self._pages)
         self._io_guard = IoGuard(self.env, self.paging)
         self._guarded: set[int] = set()
         self._guard_callback = binding.CodeCallback(self._guarded_hook)
-        self._classes = bytearray(PAGES)
-        self._frames = array.array("I", bytes(4 * PAGES))
         self._write_misses: dict[int, int] = {}
         self._patience: dict[int, int] = {}
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
@@ -279,22 +272,8 @@ class Engine:
 
     def memory_changed(self, changes: Sequence[MapChange]) -> None:
         """Take over the flat map of these pages; translations of code that lay there are dropped."""
-        memory = self._memory
-        classes = self._classes
-        frames = self._frames
-        for change in changes:
-            first, end = change.first_page, change.first_page + change.page_count
-            kinds = memory.kinds[first:end]
-            former = bytes(classes[first:end])
-            classes[first:end] = kinds.translate(_CLASS_OF_KIND)
-            for run in _DIRECT_KINDS.finditer(kinds):
-                for index in range(*run.span()):
-                    page = first + index
-                    frame = memory.backing_offset(page) >> PAGE_SHIFT
-                    if frame == frames[page]:
-                        classes[page] |= former[index] & CLASS_FETCHED
-                    frames[page] = frame
-        self._words[stubs.A20_PAGES // 8] = memory.a20_mask >> PAGE_SHIFT
+        self._pages.changed(changes)
+        self._words[stubs.A20_PAGES // 8] = self._memory.a20_mask >> PAGE_SHIFT
         self._unicorn.flush_tlb()
 
     def invalidate_code(self, start: int, size: int) -> None:

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import struct
 
-from ringone.api.memory import PhysicalMemory
-
 from ringone_cpu_recompiler.env import CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, EFER_NXE, Q_CR0, Q_CR2, Q_CR3, Q_CR4, Q_EFER, Env
+from ringone_cpu_recompiler.pages import Pages
 
 PTE_P = 1 << 0
 PTE_W = 1 << 1
@@ -47,15 +46,12 @@ class GuestFault(Exception):
 class Paging:
     """Translation and linear memory access for one processor."""
 
-    def __init__(self, env: Env, memory: PhysicalMemory) -> None:
+    def __init__(self, env: Env, pages: Pages) -> None:
         self._q = env.q
-        self._memory = memory
-
-    def _entry(self, address: int, size: int) -> int:
-        return int.from_bytes(self._memory.read(address & self._memory.a20_mask, size), "little")
+        self._pages = pages
 
     def _set_bits(self, address: int, entry: int, bits: int) -> None:
-        self._memory.write(address & self._memory.a20_mask, bytes([(entry | bits) & 0xFF]))
+        self._pages.write(address, bytes([(entry | bits) & 0xFF]))
 
     def translate(self, address: int, access: int, user: bool) -> tuple[int, int]:
         """``(guest-physical address before A20, rights)`` of a linear address; rights is PTE_W where a store would succeed without another
@@ -82,7 +78,7 @@ class Paging:
 
     def _translate_32bit(self, address: int, access: int, user: bool) -> tuple[int, int]:
         pde_address = (self._q[Q_CR3] & 0xFFFFF000) + (address >> 22) * 4
-        pde = self._entry(pde_address, 4)
+        pde = self._pages.read_u32(pde_address)
         if not pde & PTE_P:
             raise self._fault(address, access, user, 0)
         if pde & PTE_PS and self._q[Q_CR4] & CR4_PSE:
@@ -91,18 +87,18 @@ class Paging:
         if not pde & PTE_A:
             self._set_bits(pde_address, pde, PTE_A)
         pte_address = (pde & 0xFFFFF000) + (address >> 12 & 0x3FF) * 4
-        pte = self._entry(pte_address, 4)
+        pte = self._pages.read_u32(pte_address)
         if not pte & PTE_P:
             raise self._fault(address, access, user, 0)
         rights = self._leaf(address, access, user, pte_address, pte, pde & pte)
         return pte & 0xFFFFF000 | address & 0xFFF, rights
 
     def _translate_pae(self, address: int, access: int, user: bool) -> tuple[int, int]:
-        pdpte = self._entry((self._q[Q_CR3] & 0xFFFFFFE0) + (address >> 30) * 8, 8)
+        pdpte = self._pages.read_u64((self._q[Q_CR3] & 0xFFFFFFE0) + (address >> 30) * 8)
         if not pdpte & PTE_P:
             raise self._fault(address, access, user, 0)
         pde_address = (pdpte & _ADDRESS_MASK) + (address >> 21 & 0x1FF) * 8
-        pde = self._entry(pde_address, 8)
+        pde = self._pages.read_u64(pde_address)
         if not pde & PTE_P:
             raise self._fault(address, access, user, 0)
         if pde & PTE_PS:
@@ -113,7 +109,7 @@ class Paging:
         if not pde & PTE_A:
             self._set_bits(pde_address, pde, PTE_A)
         pte_address = (pde & _ADDRESS_MASK) + (address >> 12 & 0x1FF) * 8
-        pte = self._entry(pte_address, 8)
+        pte = self._pages.read_u64(pte_address)
         if not pte & PTE_P:
             raise self._fault(address, access, user, 0)
         if (pde | pte) & PTE_NX and access == FETCH and self._nx_enabled():
@@ -140,10 +136,9 @@ class Paging:
 
     def read(self, address: int, size: int, user: bool = False) -> bytes:
         """Bytes at a linear address, with the rights of a supervisor unless `user`. Raises `GuestFault`."""
-        memory = self._memory
         address &= 0xFFFFFFFF
         if (address & 0xFFF) + size <= 0x1000:
-            return memory.read(self.translate(address, READ, user)[0] & memory.a20_mask, size)
+            return self._pages.read(self.translate(address, READ, user)[0], size)
         first = 0x1000 - (address & 0xFFF)
         return self.read(address, first, user) + self.read(address + first, size - first, user)
 
@@ -155,10 +150,9 @@ class Paging:
             self.translate((address + size - 1) & 0xFFFFF000, WRITE, user)
 
     def write(self, address: int, data: bytes, user: bool = False) -> None:
-        memory = self._memory
         address &= 0xFFFFFFFF
         if (address & 0xFFF) + len(data) <= 0x1000:
-            memory.write(self.translate(address, WRITE, user)[0] & memory.a20_mask, data)
+            self._pages.write(self.translate(address, WRITE, user)[0], data)
             return
         self.check_write(address, len(data), user)
         first = 0x1000 - (address & 0xFFF)

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from ringone_cpu_recompiler import binding, layout
 from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register
 from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ
+from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_WRITABLE
 
 if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
@@ -45,13 +46,6 @@ SLOW_FILL = 72
 FILLS = 80
 SLOW_EDGE = 88
 CONTROL_SIZE = 96
-
-# A guest-physical page's class.
-CLASS_DIRECT = 1 << 0
-"""Reads go straight to memory."""
-CLASS_WRITABLE = 1 << 1
-CLASS_FETCHED = 1 << 2
-"""Code was fetched from it: every writable TLB entry for it must be executable too."""
 
 _WP_BIT = 16
 _PTE_A = 1 << 5
