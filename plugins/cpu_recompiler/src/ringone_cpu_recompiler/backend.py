@@ -23,6 +23,7 @@ from ringone_cpu_recompiler.tasks import TaskSwitcher
 
 _D_IS_INT = layout.ERROR_CODE // 4 + 1
 _D_ERROR_CODE = layout.ERROR_CODE // 4
+_VECTOR_DB = 1
 _VECTOR_NMI = 2
 _VECTOR_UD = 6
 _VECTOR_GP = 13
@@ -225,9 +226,13 @@ class RecompilerBackend:
             self._stop_for_shutdown()
 
     def invalid_opcode(self) -> None:
-        self._exceptions[_VECTOR_UD] += 1
+        q = self._env.q
+        length = self._engine.icebp_length()
+        q[Q_EIP] = q[Q_EIP] + length & 0xFFFFFFFF
+        vector = _VECTOR_DB if length else _VECTOR_UD
+        self._exceptions[vector] += 1
         try:
-            self._interrupts.deliver(_VECTOR_UD, Source.EXCEPTION)
+            self._interrupts.deliver(vector, Source.EXCEPTION)
         except TripleFault:
             self._stop_for_shutdown()
 

@@ -13,6 +13,7 @@ LEAF1_EDX = {
 }  # fmt: skip
 LEAF1_ECX = {"pni": 0, "ssse3": 9, "cx16": 13, "sse4_1": 19, "sse4_2": 20, "movbe": 22, "popcnt": 23}
 EXTENDED_EDX = {"nx": 20}
+_LONG_MODE = 1 << 29
 
 Leaf = tuple[int, int, int, int]
 """EAX, EBX, ECX, EDX."""
@@ -29,6 +30,15 @@ def _signature(model: CpuModel) -> int:
     base_family = min(model.family, 15)
     extended_family = model.family - base_family
     return model.stepping | (model.model & 0xF) << 4 | base_family << 8 | (model.model >> 4) << 16 | extended_family << 20
+
+
+def executable_words(model: CpuModel) -> dict[int, int]:
+    """QEMU's feature words for a model, by index. Long mode stays in, so that a guest that enters it is noticed instead of running as something else."""
+    return {
+        0: _bits(model.features, LEAF1_EDX),
+        1: _bits(model.features, LEAF1_ECX),
+        6: _bits(model.features, EXTENDED_EDX) | _LONG_MODE,
+    }
 
 
 def leaves(model: CpuModel) -> dict[int, Leaf]:

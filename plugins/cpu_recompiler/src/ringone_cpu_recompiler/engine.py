@@ -14,6 +14,7 @@ SYSCALL. The rules that keep it right:
 
 from __future__ import annotations
 
+import array
 import ctypes
 import enum
 from collections.abc import Callable, Sequence
@@ -23,12 +24,28 @@ from ringone.api.cpu import CpuContext
 from ringone.api.errors import BackendError
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 
-from ringone_cpu_recompiler import binding, layout, stubs
+from ringone_cpu_recompiler import binding, cpuid, layout, stubs
 from ringone_cpu_recompiler.binding import Unicorn
-from ringone_cpu_recompiler.env import D_HFLAGS, D_LIMIT, D_OLD_EXCEPTION, FLAG_IF, GDT, HF_INHIBIT_IRQ, LDT, Q_BASE, Q_EFLAGS, Q_EIP, TR, Env
+from ringone_cpu_recompiler.env import (
+    CS,
+    D_FLAGS,
+    D_HFLAGS,
+    D_LIMIT,
+    D_OLD_EXCEPTION,
+    DESC_P,
+    FLAG_IF,
+    GDT,
+    HF_INHIBIT_IRQ,
+    LDT,
+    Q_BASE,
+    Q_EFLAGS,
+    Q_EIP,
+    TR,
+    Env,
+)
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
-from ringone_cpu_recompiler.paging import FETCH, PTE_W, READ, WRITE, GuestFault, Paging
+from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
 
 MMIO_BASE = 1 << 36
 OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
@@ -40,9 +57,14 @@ PORT_ACCESS_COST = 300
 FAULT_COST = 100
 """Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
 
+EMPTY_TSS = DESC_P | 0x900
+"""Attributes of a present 32-bit TSS. LTR with a null selector faults on a processor; the engine takes it, and would end the process at the next call gate.
+The guest's task register becomes a TSS of one byte instead, on which everything faults."""
+
 _DATA_AGAIN_AFTER = 4
-"""Write misses of a code page after which it counts as data. A page for which that was wrong, because code is fetched from it again, gets eight times as
-many."""
+"""A code page's patience: write misses after which it counts as data. Each time that was wrong, because code is fetched from it again, it gets eight times as
+much, in the end an endless one (0)."""
+_LONGEST_PATIENCE = 0xFFFF
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
 _SYSTEM_SEGMENT_OPCODES = frozenset(
@@ -50,6 +72,8 @@ _SYSTEM_SEGMENT_OPCODES = frozenset(
 )
 """First opcode bytes of instructions that make the processor itself read a descriptor table or the TSS on behalf of user code."""
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
+_INT1 = 0xF1
+_LONGEST_INSTRUCTION = 15
 _PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
 
 
@@ -109,13 +133,14 @@ class Engine:
         self._pages = Pages(self._memory)
         self._classes = self._pages.classes
         self._frames = self._pages.frames
+        layout.restrict_features(found.env, cpuid.executable_words(context.model))
         self.env = Env(self._unicorn, found.env)
         self.paging = Paging(self.env, self._pages)
         self._io_guard = IoGuard(self.env, self.paging)
         self._guarded: set[int] = set()
         self._guard_callback = binding.CodeCallback(self._guarded_hook)
-        self._write_misses: dict[int, int] = {}
-        self._patience: dict[int, int] = {}
+        self._patience = array.array("H", bytes(2 * PAGES))
+        self._next_patience: dict[int, int] = {}
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
         control = memoryview(self._control).cast("B")
         self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
@@ -135,13 +160,14 @@ class Engine:
         unicorn = self._unicorn
         slow_fill = binding.FillCallback(self._fill_hook)
         self._keep_fill = slow_fill
-        anchors = (ctypes.c_uint8.from_buffer(self._classes), ctypes.c_uint32.from_buffer(self._frames))
+        anchors = (ctypes.c_uint8.from_buffer(self._classes), ctypes.c_uint32.from_buffer(self._frames), ctypes.c_uint16.from_buffer(self._patience))
         self._anchors = anchors
         words = self._words
         words[stubs.EMU_STOP // 8] = unicorn.emu_stop_address
         words[stubs.ENV // 8] = self.env.address
         words[stubs.CLASSES // 8] = ctypes.addressof(anchors[0])
         words[stubs.FRAMES // 8] = ctypes.addressof(anchors[1])
+        words[stubs.PATIENCE // 8] = ctypes.addressof(anchors[2])
         words[stubs.BACKING // 8] = self._memory.backing_address
         words[stubs.SLOW_FILL // 8] = ctypes.cast(slow_fill, ctypes.c_void_p).value or 0
         slow_edge = binding.EdgeCallback(self._edge_hook)
@@ -176,6 +202,7 @@ class Engine:
         size = len(_JUMP_AND_HALT)
         kept = bytes(backing[:size])
         backing[:size] = _JUMP_AND_HALT
+        self.env.set_segment(TR, 0, 0, 0, EMPTY_TSS)
         self._run(size)
         backing[:size] = kept
         self._drop_translations(0)
@@ -223,6 +250,8 @@ class Engine:
         self._used = allowance - self._budget[0]
         self._progress += self._used
         self._allowance = self._budget[0] = 0
+        if not self.env.d[D_FLAGS[TR]] & DESC_P:
+            self.env.set_segment(TR, 0, 0, 0, EMPTY_TSS)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -332,36 +361,35 @@ class Engine:
             if access == FETCH:
                 return OPEN_BUS, binding.PROT_EXEC
             return MMIO_BASE + (min(page, PAGES) << PAGE_SHIFT), binding.PROT_READ | binding.PROT_WRITE
-        paddr = self._frames[page] << PAGE_SHIFT
+        frame = self._frames[page]
+        paddr = frame << PAGE_SHIFT
         if access == FETCH:
             if not page_class & CLASS_FETCHED:
                 self._classes[page] |= CLASS_FETCHED
-                if page in self._patience:
-                    self._patience[page] *= 8
+                self._patience[frame] = self._next_patience.get(frame, _DATA_AGAIN_AFTER)
                 self._unicorn.flush_tlb()
             return paddr, binding.PROT_READ | binding.PROT_EXEC
-        if access == WRITE:
-            return self._fill_write(page, page_class, paddr)
+        if access == WRITE and not page_class & CLASS_WRITABLE:
+            return MMIO_BASE + (page << PAGE_SHIFT), binding.PROT_WRITE
         if page_class & CLASS_FETCHED:
-            return paddr, binding.PROT_READ | binding.PROT_EXEC
-        if rights & PTE_W and page_class & CLASS_WRITABLE:
+            return paddr, self._rights_to_code_page(page, frame, access, rights)
+        if access == WRITE or (rights & PTE_W and page_class & CLASS_WRITABLE):
             return paddr, binding.PROT_READ | binding.PROT_WRITE
         return paddr, binding.PROT_READ
 
-    def _fill_write(self, page: int, page_class: int, paddr: int) -> tuple[int, int]:
-        if not page_class & CLASS_WRITABLE:
-            return MMIO_BASE + (page << PAGE_SHIFT), binding.PROT_WRITE
-        if not page_class & CLASS_FETCHED:
-            return paddr, binding.PROT_READ | binding.PROT_WRITE
-        misses = self._write_misses.get(page, 0) + 1
-        patience = self._patience.setdefault(page, _DATA_AGAIN_AFTER)
-        if misses < patience:
-            self._write_misses[page] = misses
-            return paddr, binding.UC_PROT_ALL
-        del self._write_misses[page]
+    def _rights_to_code_page(self, page: int, frame: int, access: int, rights: int) -> int:
+        """PROT bits for a data access. Where it is mapped no-execute, or its patience is over, the page becomes data on a write."""
+        if access == READ:
+            return binding.PROT_READ if rights & PTE_NX else binding.PROT_READ | binding.PROT_EXEC
+        patience = self._patience[frame]
+        if patience != 1 and not rights & PTE_NX:
+            self._patience[frame] = patience - 1 if patience else 0
+            return binding.UC_PROT_ALL
+        longer = self._next_patience.get(frame, _DATA_AGAIN_AFTER) * 8
+        self._next_patience[frame] = longer if longer <= _LONGEST_PATIENCE else 0
         self._drop_translations(page)
         self._classes[page] &= ~CLASS_FETCHED
-        return paddr, binding.PROT_READ | binding.PROT_WRITE
+        return binding.PROT_READ | binding.PROT_WRITE
 
     def _is_system_access(self, address: int) -> bool:
         """Whether a user-mode access that the page tables forbid is really the processor reading a descriptor table or the TSS, which it does
@@ -381,13 +409,29 @@ class Engine:
         opcode = next((byte for byte in code if byte not in _PREFIXES), 0)
         return opcode in _SYSTEM_SEGMENT_OPCODES
 
+    def icebp_length(self) -> int:
+        """Of the instruction at EIP where it is INT1 (opcode F1, a #DB that no gate's DPL forbids), which the engine takes for an invalid one; 0 elsewhere."""
+        for length in range(1, _LONGEST_INSTRUCTION + 1):
+            try:
+                byte = self.paging.read(self.env.q[Q_BASE[CS]] + self.env.q[Q_EIP] + length - 1, 1)[0]
+            except GuestFault:
+                return 0
+            if byte == _INT1:
+                return length
+            if byte not in _PREFIXES:
+                return 0
+        return 0
+
     def _block_hook(self, _uc: int, _address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""
-        if self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or (self._interrupt_waiting[0] and self.can_interrupt()):
+        if self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or self._wants_attention():
             self._words[stubs.STOPPED // 8] = 1
             self._unicorn.stop()
         else:
             self._budget[0] -= size
+
+    def _wants_attention(self) -> bool:
+        return bool(self._interrupt_waiting[0] and self.can_interrupt()) or not self.env.d[D_FLAGS[TR]] & DESC_P
 
     def _edge_hook(self, _uc: int, block: int, _previous: int, _user: int) -> None:
         """A block was translated and will run next."""

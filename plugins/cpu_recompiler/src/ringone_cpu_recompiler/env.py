@@ -71,6 +71,9 @@ CR0_PG = 1 << 31
 CR4_PSE = 1 << 4
 CR4_PAE = 1 << 5
 CR4_OSFXSR = 1 << 9
+EFER_SCE = 1 << 0
+EFER_LME = 1 << 8
+EFER_LMA = 1 << 10
 EFER_NXE = 1 << 11
 
 # Second doubleword of a descriptor, which is also how SegmentCache.flags is laid out.

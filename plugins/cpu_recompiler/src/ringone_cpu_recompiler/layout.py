@@ -11,6 +11,7 @@ import ctypes
 import os
 import struct
 import sys
+from collections.abc import Mapping
 
 import attrs
 from ringone.api.errors import BackendError
@@ -51,7 +52,12 @@ SYSENTER_EIP = 4816
 ERROR_CODE = 5384
 DR = 5400
 OLD_EXCEPTION = 5496
+FEATURES = 5632
+"""CPUID feature words, 64 bits each: what the translator takes for executable."""
+FEATURE_WORDS = 36
 
+_FRESH_FEATURES = {0: 0x078BFBFD, 1: 0xC6D82203, 6: 0x28100800}
+"""Leaf 1 EDX and ECX and leaf 0x80000001 EDX of the model that a fresh engine has."""
 _MARK = 0x5A17C0DE
 _GPR_MARKS = tuple(0x11111101 + 0x01010101 * i for i in range(8))
 _GPR_REGISTERS = (19, 22, 24, 21, 30, 20, 29, 23)
@@ -86,6 +92,13 @@ def _refuse(what: str) -> BackendError:
     )
 
 
+def restrict_features(env: int, words: Mapping[int, int]) -> None:
+    """Have the translator execute only what these feature words have, where the engine has it at all."""
+    features = (ctypes.c_uint64 * FEATURE_WORDS).from_address(env + FEATURES)
+    for index in range(FEATURE_WORDS):
+        features[index] &= words.get(index, 0)
+
+
 def locate(unicorn: Unicorn) -> Layout:
     """Find and prove the processor state of a fresh engine whose memory is mapped. Raises `BackendError`."""
     if not _readable(unicorn.handle, NO_EXIT_REQUEST + 2):
@@ -112,6 +125,9 @@ def locate(unicorn: Unicorn) -> Layout:
     unicorn.write_msr(0xC0000080, 0x800)
     if ctypes.c_uint64.from_address(env + EFER).value != 0x800:
         raise _refuse("EFER")
+    features = (ctypes.c_uint64 * FEATURE_WORDS).from_address(env + FEATURES)
+    if any(features[word] != value for word, value in _FRESH_FEATURES.items()):
+        raise _refuse("feature words")
     if ctypes.c_int32.from_address(env + OLD_EXCEPTION).value != -1:
         raise _refuse("old_exception")
     return Layout(env=env, invalid_address=unicorn.handle + INVALID_ADDRESS, no_exit_request=unicorn.handle + NO_EXIT_REQUEST)

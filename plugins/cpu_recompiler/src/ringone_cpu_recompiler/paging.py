@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import struct
 
-from ringone_cpu_recompiler.env import CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, EFER_NXE, Q_CR0, Q_CR2, Q_CR3, Q_CR4, Q_EFER, Env
+from ringone.api.errors import BackendError
+
+from ringone_cpu_recompiler.env import CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, EFER_LMA, EFER_NXE, Q_CR0, Q_CR2, Q_CR3, Q_CR4, Q_EFER, Env
 from ringone_cpu_recompiler.pages import Pages
 
 PTE_P = 1 << 0
@@ -54,8 +56,8 @@ class Paging:
         self._pages.write(address, bytes([(entry | bits) & 0xFF]))
 
     def translate(self, address: int, access: int, user: bool) -> tuple[int, int]:
-        """``(guest-physical address before A20, rights)`` of a linear address; rights is PTE_W where a store would succeed without another
-        walk. Raises `GuestFault` with #PF."""
+        """``(guest-physical address before A20, rights)`` of a linear address; rights has PTE_W where a store would succeed without another
+        walk, and PTE_NX where a fetch would fault. Raises `GuestFault` with #PF."""
         q = self._q
         if not q[Q_CR0] & CR0_PG:
             return address, PTE_W
@@ -94,6 +96,8 @@ class Paging:
         return pte & 0xFFFFF000 | address & 0xFFF, rights
 
     def _translate_pae(self, address: int, access: int, user: bool) -> tuple[int, int]:
+        if self._q[Q_EFER] & EFER_LMA:
+            raise BackendError("recompiler", "the guest switched to long mode (EFER.LME, then CR0.PG), which this processor does not have: use a 32-bit system")
         pdpte = self._pages.read_u64((self._q[Q_CR3] & 0xFFFFFFE0) + (address >> 30) * 8)
         if not pdpte & PTE_P:
             raise self._fault(address, access, user, 0)
@@ -114,7 +118,7 @@ class Paging:
             raise self._fault(address, access, user, 0)
         if (pde | pte) & PTE_NX and access == FETCH and self._nx_enabled():
             raise self._fault(address, access, user, PF_PRESENT)
-        rights = self._leaf(address, access, user, pte_address, pte, pde & pte)
+        rights = self._leaf(address, access, user, pte_address, pte, pde & pte | (pde | pte) & PTE_NX)
         return pte & _ADDRESS_MASK | address & 0xFFF, rights
 
     def _leaf(self, address: int, access: int, user: bool, entry_address: int, entry: int, combined: int) -> int:
@@ -127,7 +131,8 @@ class Paging:
         bits = PTE_A | PTE_D if access == WRITE else PTE_A
         if entry & bits != bits:
             self._set_bits(entry_address, entry, bits)
-        return PTE_W if writable and (entry | bits) & PTE_D else 0
+        rights = PTE_W if writable and (entry | bits) & PTE_D else 0
+        return rights | PTE_NX if combined & PTE_NX and self._nx_enabled() else rights
 
     def set_cr2(self, address: int) -> None:
         self._q[Q_CR2] = address & 0xFFFFFFFF

@@ -7,7 +7,7 @@ slow but right.
 
 `edge` (uc, block, previous block, control): sends new translations of ring-3 code to Python (`io_guard`).
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
-is asked for, or an interrupt waits and the guest can take it.
+is asked for, an interrupt waits and the guest can take it, or the task register holds what the engine would fall over.
 `fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
 for plain memory. Whatever it cannot
 decide (faults, MMIO, ROM writes, a page's first fetch, writes to code pages, NX) it leaves to the Python hook, which starts over.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from ringone_cpu_recompiler import binding, layout
 from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register
-from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ
+from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, D_FLAGS, DESC_P, EFER_LMA, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, TR
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_WRITABLE
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ A20_PAGES = 64
 SLOW_FILL = 72
 FILLS = 80
 SLOW_EDGE = 88
-CONTROL_SIZE = 96
+PATIENCE = 96
+CONTROL_SIZE = 104
 
 _WP_BIT = 16
 _PTE_A = 1 << 5
@@ -102,6 +103,9 @@ def _block_stub() -> Assembler:
     code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)  # and INTERRUPT_WAITING, its neighbour
     code.branch(Code.JNE_REL32_64, "attention")
     code.label("go on")
+    code.load(Register.RAX, control, ENV, wide=True)
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=4 * D_FLAGS[TR]), DESC_P)
+    code.branch(Code.JE_REL32_64, "stop")
     code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
     code.op(Code.RETNQ)
     code.label("attention")
@@ -255,6 +259,8 @@ class _FillStub:
     def _walk_pae(self) -> None:
         code = self.code
         code.label("pae")
+        code.load(Register.EAX, Register.R9, layout.EFER)
+        code.bit_set(Register.RAX, EFER_LMA.bit_length() - 1, "slow")
         code.load(Register.R11D, Register.R9, layout.CR + 24)
         code.mask(Register.R11D, 0xFFFFFFE0)
         self._entry_address(30, 3, 8)
@@ -314,6 +320,7 @@ class _FillStub:
         code.jump("frame")
 
     def _answer(self) -> None:
+        """The page R11, its class in EBX, W where R10 and the leaf's dirty bit in EBP allow it without another walk."""
         code = self.code
         code.label("frame")
         self._page_class()
@@ -321,24 +328,18 @@ class _FillStub:
         code.load(Register.R9, Register.R8, FRAMES, wide=True)
         code.reg_mem(Code.MOV_R32_RM32, Register.EAX, MemoryOperand(Register.R9, index=Register.RAX, scale=4))
         code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
-        code.if_access(binding.MEM_WRITE, "write")
         code.if_access(binding.MEM_FETCH, "fetch")
-        code.bit_set(Register.RBX, 2, "executable")
+        code.bit_set(Register.RBX, 2, "data access to a code page")
+        code.if_access(binding.MEM_WRITE, "write")
         code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ)
         code.bit_clear(Register.RBX, 1, "done")
         code.bit_clear(Register.R10, 1, "done")
         code.bit_clear(Register.RBP, 6, "done")
-        code.label("writable")
-        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_WRITE)
-        code.jump("done")
         code.label("write")
         code.bit_clear(Register.RBX, 1, "slow")
-        code.bit_clear(Register.RBX, 2, "writable")
-        code.jump("slow")
-        code.label("fetch")
-        code.bit_clear(Register.RBX, 2, "slow")
-        code.label("executable")
-        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_EXEC)
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_WRITE)
+        code.jump("done")
+        self._answer_for_code_page()
         code.label("done")
         code.mem_reg(Code.MOV_RM64_R64, MemoryOperand(Register.RCX), Register.RAX)
         code.mem_reg(Code.MOV_RM32_R32, MemoryOperand(Register.RCX, displ=8), Register.R9D)
@@ -350,6 +351,35 @@ class _FillStub:
         code.reg(Code.POP_R64, Register.RBP)
         code.reg(Code.POP_R64, Register.RBX)
         code.mem(Code.JMP_RM64, MemoryOperand(Register.R8, displ=SLOW_FILL))
+
+    def _answer_for_code_page(self) -> None:
+        """Under PAE the page may be mapped no-execute here, which Python looks after. A write takes one from the frame's patience (0: endless)."""
+        code = self.code
+        code.label("data access to a code page")
+        code.load(Register.R9, Register.R8, ENV, wide=True)
+        code.load(Register.R9D, Register.R9, layout.CR + 32)
+        code.bit_set(Register.R9, CR4_PAE.bit_length() - 1, "slow")
+        code.if_access(binding.MEM_WRITE, "write to a code page")
+        code.jump("executable")
+        code.label("write to a code page")
+        code.bit_clear(Register.RBX, 1, "slow")
+        code.reg_reg(Code.MOV_R64_RM64, Register.RBX, Register.RAX)
+        code.reg_imm(Code.SHR_RM64_IMM8, Register.RBX, 11)
+        code.reg_mem(Code.ADD_R64_RM64, Register.RBX, MemoryOperand(Register.R8, displ=PATIENCE))
+        code.reg_mem(Code.MOVZX_R32_RM16, Register.R9D, MemoryOperand(Register.RBX))
+        code.reg_reg(Code.TEST_RM32_R32, Register.R9D, Register.R9D)
+        code.branch(Code.JE_REL32_64, "all rights")
+        code.reg(Code.DEC_RM32, Register.R9D)
+        code.branch(Code.JE_REL32_64, "slow")
+        code.mem_reg(Code.MOV_RM16_R16, MemoryOperand(Register.RBX), Register.R9W)
+        code.label("all rights")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.UC_PROT_ALL)
+        code.jump("done")
+        code.label("fetch")
+        code.bit_clear(Register.RBX, 2, "slow")
+        code.label("executable")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_EXEC)
+        code.jump("done")
 
 
 class NativeStubs:
