@@ -7,7 +7,6 @@ import queue
 import time
 
 import attrs
-from ringone.api.errors import RingOneError
 from ringone.api.events import MachineReset, MachineState, MediumFull, StateChanged
 from ringone.api.frontends import VmSession
 
@@ -109,11 +108,10 @@ class MachineWatch:
 
 
 def explain(error: BaseException | None) -> str:
-    """The error in one line, with what caused it."""
+    """The error in one line, with what caused it where it does not say so itself."""
     if error is None:
         return ""
-    text = " ".join(str(error).split())
-    cause = error.__cause__
-    if cause is not None and not isinstance(cause, RingOneError):
-        text += f" ({type(cause).__name__}: {' '.join(str(cause).split())})"
-    return text
+    text, cause = str(error), error.__cause__
+    if cause is not None and str(cause) not in text:
+        text += f" ({type(cause).__name__}: {cause})"
+    return " ".join(text.split())

@@ -159,7 +159,7 @@ def startvm(
 
 def run_command_line(arguments: Sequence[str]) -> int:
     """The exit code of ``ringone`` with these arguments."""
-    from ringone.api.errors import RingOneError
+    from ringone.api.errors import DeviceError, RingOneError
 
     Settings.debug = False
     try:
@@ -169,6 +169,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except (typer.Abort, KeyboardInterrupt):
         return INTERRUPTED_EXIT_CODE
+    except DeviceError as error:
+        from ringone_frontend_cli.endings import explain
+
+        return _fail(error, explain(error), error.exit_code)
     except RingOneError as error:
         return _fail(error, str(error), error.exit_code)
     except USAGE_ERROR as error:
