@@ -19,7 +19,9 @@ EXTRACTED = CACHE / "root"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ARCHITECTURES = ("amd64", "i386")
 LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "lib/modules/")
-KERNEL_MODULES = ("drivers/ata", "drivers/scsi", "drivers/cdrom", "drivers/block", "drivers/input", "fs/isofs", "fs/fat", "fs/nls", "lib", "crypto", "arch")
+DRIVERS = ("ata", "scsi", "cdrom", "block", "input")
+FILE_SYSTEMS = ("isofs", "fat", "nls")
+KERNEL_MODULES = ("block/", "lib/", "crypto/", "arch/", *(f"drivers/{kind}/" for kind in DRIVERS), *(f"fs/{kind}/" for kind in FILE_SYSTEMS))
 
 
 class FetchError(Exception):
@@ -32,7 +34,10 @@ def folder(package: str) -> Path:
 
 
 def fetch(packages: Iterable[str]) -> None:
-    """Download and unpack those of `packages` (``name:architecture``) that are not there yet. A name that ends in ``*`` means the package that it depends on first."""
+    """Download and unpack those of `packages` (``name:architecture``) that are not there yet.
+
+    A name that ends in ``*`` means the package that it depends on first.
+    """
     missing = [package for package in packages if not folder(package).exists()]
     if not missing:
         return
@@ -53,12 +58,12 @@ def unpack(archive: Path, target: Path) -> None:
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE) as process:
-        with tarfile.open(fileobj=process.stdout, mode="r|") as contents:
-            for member in contents:
-                if _wanted(member.name.removeprefix("./")):
-                    contents.extract(member, unfinished, filter="tar")
-    if process.returncode:
+    unpacking = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE)
+    with unpacking, tarfile.open(fileobj=unpacking.stdout, mode="r|") as contents:
+        for member in contents:
+            if _wanted(member.name.removeprefix("./")):
+                contents.extract(member, unfinished, filter="tar")
+    if unpacking.returncode:
         raise FetchError(f"dpkg-deb cannot unpack {archive}")
     unfinished.rename(target)
 

@@ -1,4 +1,7 @@
-"""Writes initramfs images: cpio archives of the ``newc`` kind (Linux, Documentation/driver-api/early-userspace/buffer-format.rst), owned by root, device nodes included."""
+"""Writes initramfs images: cpio archives of the ``newc`` kind (Linux, Documentation/driver-api/early-userspace/buffer-format.rst).
+
+Everything in them is root's, and device nodes are only entries, so that making one needs no rights.
+"""
 
 from __future__ import annotations
 

@@ -17,7 +17,8 @@ from guests.cache import write_atomically
 from guests.catalog import BUSYBOX, GNUMACH, GRUB_LEGACY, GRUB_TOOLS, IMAGES, ISOLINUX, LINUX_686, LINUX_PAE, SYSLINUX, find, image
 
 FLOPPY_BYTES = 1440 << 10
-FAT_DISK_BYTES = 16 << 20
+FAT_HEADS, FAT_TRACK_SECTORS = 16, 63
+FAT_DISK_SECTORS = 33 * FAT_HEADS * FAT_TRACK_SECTORS
 DATA_BYTES = 1 << 20
 
 SYSLINUX_CONFIG = """SERIAL 0 115200
@@ -78,8 +79,8 @@ def _initramfs(package: str) -> Callable[[Path], bytes]:
 
 
 def _fat_disk(scratch: Path) -> bytes:
-    target = _zeros(scratch / "fat.img", FAT_DISK_BYTES)
-    _run("mformat", "-i", target, "-T", FAT_DISK_BYTES // 512, "-h", 16, "-s", 63, "::")
+    target = _zeros(scratch / "fat.img", FAT_DISK_SECTORS * 512)
+    _run("mformat", "-i", target, "-T", FAT_DISK_SECTORS, "-h", FAT_HEADS, "-s", FAT_TRACK_SECTORS, "::")
     (scratch / "data.bin").write_bytes(data())
     _run("mcopy", "-i", target, scratch / "data.bin", "::")
     return target.read_bytes()

@@ -1,4 +1,7 @@
-"""The Linux guests' user space: busybox, the modules for the PC's drives and mouse, and an init script that looks around, works, and powers off or gives a shell."""
+"""The Linux guests' user space: busybox, the modules for the PC's drives and mouse, and an init script.
+
+The script looks at the machine, works on its drives and its processor, and powers off; with ``guest=shell`` on the kernel's command line it gives a shell.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,82 @@
+"""The demo guest: every check that it makes passes, on every firmware and clock, the same way twice, and across a saved state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ringone.api.config import ClockPolicy
+from ringone.api.events import MachineState
+
+from guests.console import Guest
+from guests.demo.build import build
+from guests.demo.machine import PASSED, machine
+from tests.conftest import Boot
+
+TIMEOUT_S = 60
+CHECKS = 22
+FIRMWARES = ("seabios", "builtin")
+
+
+@pytest.fixture(scope="session")
+def image() -> Path:
+    return build()
+
+
+def run_to_the_end(guest: Guest) -> Guest:
+    guest.wait_power_off(TIMEOUT_S)
+    return guest
+
+
+@pytest.mark.parametrize("clock", [ClockPolicy.HOST, ClockPolicy.DETERMINISTIC], ids=lambda policy: policy.value)
+@pytest.mark.parametrize("firmware", FIRMWARES)
+def test_demo_passes_and_powers_off(boot: Boot, image: Path, firmware: str, clock: ClockPolicy) -> None:
+    guest = run_to_the_end(boot(machine(image, firmware=firmware, clock=clock)))
+    assert guest.serial.count("\nok      ") == CHECKS
+    assert "FAILED" not in guest.serial
+    assert guest.serial.rstrip().endswith(PASSED)
+
+
+def test_screen_shows_what_the_serial_line_says(boot: Boot, image: Path) -> None:
+    guest = run_to_the_end(boot(machine(image, clock=ClockPolicy.DETERMINISTIC)))
+    screen = guest.screen.splitlines()
+    assert screen == guest.serial.splitlines()[-len(screen) :]
+
+
+def test_deterministic_runs_are_equal_to_the_last_bit(boot: Boot, image: Path) -> None:
+    config = machine(image, clock=ClockPolicy.DETERMINISTIC)
+    first, second = (run_to_the_end(boot(config)) for _ in range(2))
+    assert first.line.said == second.line.said
+    assert first.session.virtual_ns() == second.session.virtual_ns()
+    assert first.session.state_hash() == second.session.state_hash()
+
+
+def test_machine_saved_in_mid_run_ends_like_one_that_was_not(make_guest: Boot, image: Path) -> None:
+    config = machine(image, clock=ClockPolicy.DETERMINISTIC)
+    untouched = run_to_the_end(make_guest(config).start())
+
+    original = make_guest(config).start()
+    original.wait_serial("it interrupts once a sector", TIMEOUT_S)
+    original.session.pause()
+    said, state = original.line.said, original.session.save_state()
+    assert PASSED not in original.serial
+
+    restored = make_guest(config)
+    restored.session.load_state(state)
+    if restored.session.state is MachineState.PAUSED:
+        restored.session.resume()
+    run_to_the_end(restored)
+    assert said + restored.line.said == untouched.line.said
+    assert restored.session.virtual_ns() == untouched.session.virtual_ns()
+    assert restored.session.state_hash() == untouched.session.state_hash()
+
+
+def test_demo_shows_typed_keys_and_waits_for_enter(boot: Boot, image: Path) -> None:
+    guest = boot(machine(image))
+    guest.wait_serial("Type if you like", TIMEOUT_S)
+    guest.type("ring one")
+    guest.wait_screen("ring one", TIMEOUT_S)
+    assert guest.session.state is MachineState.RUNNING
+    guest.type("\n")
+    run_to_the_end(guest)
+    assert PASSED in guest.serial
