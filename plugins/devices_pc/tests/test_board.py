@@ -214,11 +214,12 @@ def test_serial_ports_have_their_stream_only_where_one_is_named() -> None:
 @pytest.mark.parametrize(
     ("clock", "options"),
     [
-        (ClockConfig(), {"local_time": "off"}),
-        (ClockConfig(base_unix_ns=5, local_time=True), {"base_unix_ns": "5", "local_time": "on"}),
-        (ClockConfig(policy=ClockPolicy.DETERMINISTIC), {"base_unix_ns": "1577836800000000000", "local_time": "off"}),
+        (ClockConfig(), {"offset_ms": "0", "local_time": "off"}),
+        (ClockConfig(offset_ms=-5), {"offset_ms": "-5", "local_time": "off"}),
+        (ClockConfig(base_unix_ns=5, local_time=True), {"base_unix_ns": "5", "offset_ms": "0", "local_time": "on"}),
+        (ClockConfig(policy=ClockPolicy.DETERMINISTIC), {"base_unix_ns": "1577836800000000000", "offset_ms": "0", "local_time": "off"}),
     ],
-    ids=["host time", "fixed", "deterministic"],
+    ids=["host time", "host time with an offset", "fixed", "deterministic"],
 )
 def test_the_clock_chip_is_given_its_civil_time(clock: ClockConfig, options: dict[str, str]) -> None:
     assert driver_at(blueprint(attrs.evolve(BARE, clock=clock)), "rtc.wall-clock").options == options

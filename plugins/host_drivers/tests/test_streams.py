@@ -185,3 +185,9 @@ def test_a_peer_that_takes_nothing_costs_bounded_memory() -> None:
 
 def test_the_wall_clock_can_be_fixed() -> None:
     assert HostWallClock(Context(), WallClockOptions(base_unix_ns=5)).base_ns() == 5
+
+
+def test_the_wall_clock_can_run_beside_the_hosts() -> None:
+    hour_ms = 3_600_000
+    ahead = HostWallClock(Context(), WallClockOptions(offset_ms=hour_ms)).base_ns()
+    assert ahead - HostWallClock(Context(), WallClockOptions()).base_ns() > (hour_ms - 60_000) * 1_000_000

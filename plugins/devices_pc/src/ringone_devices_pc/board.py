@@ -168,7 +168,7 @@ def _wall_clock_options(config: MachineConfig) -> dict[str, str]:
     if base is None and clock.policy is ClockPolicy.DETERMINISTIC:
         base = DETERMINISTIC_EPOCH_NS
     options = {} if base is None else {"base_unix_ns": str(base)}
-    return options | {"local_time": "on" if clock.local_time else "off"}
+    return options | {"offset_ms": str(clock.offset_ms), "local_time": "on" if clock.local_time else "off"}
 
 
 def _vram_bytes(config: MachineConfig) -> int:

@@ -24,6 +24,8 @@ DMA2_MODE, DMA2_MASK, DMA_CASCADE_CHANNEL_0 = 0xD6, 0xD4, 0xC0
 ELCR2 = 0x4D1
 ISA_SLOT = 1
 IDE_FUNCTION, PM_FUNCTION = 1, 3
+PCI_COMMAND, PCI_COMMAND_IO, PCI_COMMAND_BUS_MASTER = 0x04, 1, 4
+IDE_BUS_MASTER_BASE = 0xC000
 PIRQ_ROUTES = (10, 10, 11, 11)
 
 MISC_WRITE, SEQUENCER, GRAPHICS, CRTC, ATTRIBUTE, INPUT_STATUS_1 = 0x3C2, 0x3C4, 0x3CE, 0x3D4, 0x3C0, 0x3DA
@@ -135,7 +137,9 @@ def piix() -> list[Out]:
     return [
         *pci_write(ISA_SLOT, 0, 0x60, routes, 4),
         Out(ELCR2, sum(1 << (line - 8) for line in set(PIRQ_ROUTES))),
+        *pci_write(ISA_SLOT, IDE_FUNCTION, 0x20, IDE_BUS_MASTER_BASE, 4),
         *pci_write(ISA_SLOT, IDE_FUNCTION, 0x40, 0x80008000, 4),
+        *pci_write(ISA_SLOT, IDE_FUNCTION, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_BUS_MASTER, 2),
         *pci_write(ISA_SLOT, PM_FUNCTION, 0x3C, SCI_INT, 1),
         *pci_write(ISA_SLOT, PM_FUNCTION, 0x40, PM1A_EVT_BLK | 1, 4),
         *pci_write(ISA_SLOT, PM_FUNCTION, 0x80, 1, 1),
