@@ -30,7 +30,6 @@ def ringone_firmwares() -> Iterator[FirmwareSpec]:
     )
     yield FirmwareSpec(name="builtin", summary="RingOne's own BIOS", options=NoOptions, preference=10, available=_always, load=_load_builtin)
     yield FirmwareSpec(name="rom", summary="any flat ROM image", options=flat.FlatOptions, preference=-1, available=flat.available, load=flat.load)
-    yield FirmwareSpec(name="rom", summary="a ROM image of your own", options=rom.RomOptions, preference=-10, available=rom.available, load=rom.load)
     yield FirmwareSpec(
         name="linux", summary="Linux and Multiboot kernels, without a BIOS", options=NoOptions, preference=0, available=_always, load=_load_linux
     )
