@@ -46,6 +46,8 @@ FLAG_RF = 1 << 16
 FLAG_VM = 1 << 17
 FLAG_AC = 1 << 18
 ARITHMETIC_FLAGS = 0x8D5
+EFLAGS_BITS = 0x3F7FD5
+"""Those that are not reserved."""
 CC_OP_EFLAGS = 1
 
 # QEMU's hflags.
@@ -117,7 +119,7 @@ class Env:
     @eflags.setter
     def eflags(self, value: int) -> None:
         q = self.q
-        q[Q_EFLAGS] = (value & ~(ARITHMETIC_FLAGS | FLAG_DF)) | 2
+        q[Q_EFLAGS] = (value & EFLAGS_BITS & ~(ARITHMETIC_FLAGS | FLAG_DF)) | 2
         q[Q_CC_SRC] = value & ARITHMETIC_FLAGS
         self.d[D_CC_OP] = CC_OP_EFLAGS
         self.d[D_DF] = 0xFFFFFFFF if value & FLAG_DF else 1

@@ -12,6 +12,7 @@ from ringone_cpu_recompiler import binding, layout
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import (
     CR0_ET,
+    CR0_PE,
     CS,
     D_FLAGS,
     D_HFLAGS,
@@ -25,7 +26,11 @@ from ringone_cpu_recompiler.env import (
     DESC_W,
     DS,
     EDX,
+    EFER_LME,
+    EFER_NXE,
+    EFER_SCE,
     ES,
+    FLAG_VM,
     FS,
     GDT,
     GS,
@@ -45,9 +50,11 @@ from ringone_cpu_recompiler.env import (
 )
 
 _ATTRIBUTES = 0xF0FF
-_MSRS = (0x174, 0x175, 0x176, 0x1A0, 0x277, 0xC0000080)
+_MSR_EFER = 0xC0000080
+_MSRS = (0x174, 0x175, 0x176, 0x1A0, 0x277, _MSR_EFER)
 """SYSENTER_CS, _ESP, _EIP, MISC_ENABLE, PAT, EFER."""
 _RESET_SIGNATURE_EDX = 0x600
+_EFER_BITS = EFER_SCE | EFER_LME | EFER_NXE
 _TSS_TYPES = (0x81, 0x83, 0x89, 0x8B)
 _TSS_BUSY = 2
 """The engine aborts the process unless the hidden part of TR looks like a present TSS that is *not* busy; architecturally the loaded one always is."""
@@ -73,8 +80,6 @@ def _task_register(env: Env) -> SegmentState:
 
 
 def _set_task_register(env: Env, state: SegmentState) -> None:
-    if state.attributes & 0xFF not in _TSS_TYPES:
-        raise SnapshotError(f"CPU state: TR has attributes {state.attributes:#x}, which is no present task-state segment")
     _set_segment(env, TR, attrs.evolve(state, attributes=state.attributes & ~_TSS_BUSY))
 
 
@@ -144,13 +149,43 @@ def save(unicorn: Unicorn, env: Env, *, tsc_offset_ns: int, halted: bool, shutdo
     )
 
 
+def check(state: CpuState) -> None:
+    """Raise `SnapshotError` for what no 32-bit processor can hold. What a guest can bring about itself, however senseless, passes."""
+    words = {"eip": state.eip, "eflags": state.eflags, "cr0": state.cr0, "cr2": state.cr2, "cr3": state.cr3, "cr4": state.cr4}
+    words |= {f"gpr[{index}]": value for index, value in enumerate(state.gpr)} | {f"dr[{index}]": value for index, value in enumerate(state.dr)}
+    shorts: dict[str, int] = {}
+    attributes: dict[str, int] = {}
+    for name in ("cs", "ss", "ds", "es", "fs", "gs", "ldtr", "tr"):
+        segment: SegmentState = getattr(state, name)
+        words |= {f"{name}.base": segment.base, f"{name}.limit": segment.limit}
+        shorts[f"{name}.selector"] = segment.selector
+        attributes[f"{name}.attributes"] = segment.attributes
+    for name, table in (("gdtr", state.gdtr), ("idtr", state.idtr)):
+        words[f"{name}.base"] = table.base
+        shorts[f"{name}.limit"] = table.limit
+    msrs = {f"msr[{index:#x}]": value for index, value in state.msr.items()}
+    for values, accepted in ((words, 0xFFFFFFFF), (shorts, 0xFFFF), (attributes, _ATTRIBUTES), (msrs, 0xFFFFFFFF_FFFFFFFF)):
+        for name, value in values.items():
+            if value < 0 or value & ~accepted:
+                raise SnapshotError(f"CPU state: {name} is {value:#x}; accepted: the bits of {accepted:#x}")
+    if (len(state.gpr), len(state.dr), len(state.fpu)) != (8, 8, 512):
+        raise SnapshotError(f"CPU state: {len(state.gpr)} gpr, {len(state.dr)} dr and {len(state.fpu)} bytes of fpu; accepted: 8, 8 and 512")
+    if state.msr.get(_MSR_EFER, 0) & ~_EFER_BITS:
+        raise SnapshotError(f"CPU state: EFER is {state.msr[_MSR_EFER]:#x}; accepted: the bits of {_EFER_BITS:#x}, and no long mode")
+    if state.eflags & FLAG_VM and not state.cr0 & CR0_PE:
+        raise SnapshotError("CPU state: virtual-8086 mode (EFLAGS.VM) without protected mode (CR0.PE)")
+    if state.tr.attributes & 0xFF not in _TSS_TYPES:
+        raise SnapshotError(f"CPU state: TR has attributes {state.tr.attributes:#x}, which is no present task-state segment")
+
+
 def load(unicorn: Unicorn, env: Env, state: CpuState) -> None:
-    """Make the engine's processor equal to `state`; the caller flushes the TLB."""
+    """Make the engine's processor equal to `state`; the caller flushes the TLB. Raises `SnapshotError`, and then nothing has changed."""
+    check(state)
     env.restore_pristine()
     q, d = env.q, env.d
     unicorn.write_register(binding.REG_CR4, state.cr4)
-    for index, value in state.msr.items():
-        unicorn.write_msr(index, value)
+    for index in _MSRS:
+        unicorn.write_msr(index, state.msr.get(index, 0))
     _load_fpu(unicorn, env, state.fpu)
     for index, value in enumerate(state.dr):
         if index not in (4, 5):
@@ -162,7 +197,7 @@ def load(unicorn: Unicorn, env: Env, state: CpuState) -> None:
     q[Q_CR0 + 2] = state.cr2
     q[Q_CR3] = state.cr3
     q[Q_CR4] = state.cr4
-    q[Q_EFER] = state.msr.get(0xC0000080, 0)
+    q[Q_EFER] = state.msr.get(_MSR_EFER, 0)
     env.eflags = state.eflags
     for register, segment in (
         (CS, state.cs), (SS, state.ss), (DS, state.ds), (ES, state.es), (FS, state.fs), (GS, state.gs), (LDT, state.ldtr),
