@@ -60,7 +60,7 @@ class GuestSystem:
         return MachineConfig(
             name=self.name,
             memory_bytes=self.memory_bytes,
-            firmware=FirmwareConfig(name="seabios" if self.rom else firmware, options=options),
+            firmware=FirmwareConfig(name="rom" if self.rom else firmware, options=options),
             linux=self._linux(append) if self.kernel else None,
             drives=tuple(drive(kind, find(path)) for kind, path in self._media() if path),
         )

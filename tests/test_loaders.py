@@ -96,3 +96,10 @@ def test_ipxe_gives_its_shell(boot_guest: BootGuest) -> None:
 def test_memtest_finds_no_error(boot_guest: BootGuest) -> None:
     guest = comes_up(boot_guest("memtest"), "memtest")
     assert "Errors: 0" in guest.screen
+
+
+def test_u_boot_is_the_firmware_and_answers(boot_guest: BootGuest) -> None:
+    guest = comes_up(boot_guest("u-boot"), "u-boot")
+    after = len(guest.serial)
+    guest.send("echo answer from $arch\r")
+    guest.wait_serial("\nanswer from x86", ANSWER_S, after=after)
