@@ -179,7 +179,7 @@ def test_the_installed_plugins_are_sound() -> None:
 def test_help_imports_nothing_heavy() -> None:
     program = (
         "import sys; from ringone_frontend_cli.main import run_command_line; code = run_command_line(['run', '--help']);"
-        "print([name for name in ('unicorn', 'lxml', 'PIL', 'capstone', 'ringone.machine', 'termios') if name in sys.modules]); sys.exit(code)"
+        "print([name for name in ('unicorn', 'lxml', 'PIL', 'capstone', 'rich', 'ringone.machine', 'termios') if name in sys.modules]); sys.exit(code)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import enum
+import logging
 import queue
 import time
 
 import attrs
 from ringone.api.events import MachineReset, MachineState, MediumFull, StateChanged
 from ringone.api.frontends import VmSession
+
+_log = logging.getLogger("ringone.run")
 
 
 class EndKind(enum.Enum):
@@ -100,7 +103,9 @@ class MachineWatch:
                 self._endings.put(EndKind.STUCK, event.reason)
             case StateChanged(new=MachineState.ABORTED):
                 self._endings.put(EndKind.ABORTED, explain(self._session.error) or event.reason)
-            case MediumFull() if not self._attended:
+            case MediumFull() if self._attended:
+                _log.warning("paused: no room for %s: %s; Ctrl-] p resumes", event.component, event.message)
+            case MediumFull():
                 self._endings.put(EndKind.PAUSED, f"no room for {event.component}: {event.message}")
             case MachineReset() if self._no_reboot and not self._resetting:
                 self._endings.put(EndKind.STUCK if event.cause == "triple fault" else EndKind.RESET, event.cause)

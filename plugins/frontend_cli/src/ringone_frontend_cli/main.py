@@ -1,6 +1,6 @@
 """The ``ringone`` command: the table of its commands, and the one place where an error becomes a line and an exit code.
 
-Everything that a command needs is imported when it runs, so that help comes up at once.
+Everything that a command needs is imported when it runs, and help is plain text, so that it comes up at once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ INTERRUPTED_EXIT_CODE = 130
 USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__base__)
 """click's UsageError, wherever the installed typer keeps it."""
 
-MACHINE, DRIVES, LINES, RUN, OUTPUT = "Machine", "Drives", "Lines and display", "Run", "Output"
 IMAGE_HELP = "an image, with ,format=NAME and ,mode=persistent, read-only or throw-away."
 LINE_HELP = "none, stdio, pty, file:PATH, tcp:HOST:PORT, unix:PATH or device:PATH"
 
@@ -29,6 +28,7 @@ app = typer.Typer(
     name="ringone",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 listing.add_to(app)
@@ -55,52 +55,42 @@ def common(
     """RingOne: a scriptable PC virtual machine monitor whose parts are plugins."""
 
 
-Cpu = Annotated[
-    str | None, typer.Option("--cpu", metavar="NAME[:opt=value,...]", help="CPU backend and its options (ringone cpus list).", rich_help_panel=MACHINE)
-]
-ThrowAway = Annotated[bool, typer.Option("--throw-away", help="Forget all writes to disks and floppies at the end.", rich_help_panel=DRIVES)]
+Cpu = Annotated[str | None, typer.Option("--cpu", metavar="NAME[:opt=value,...]", help="CPU backend and its options (ringone cpus list).")]
+ThrowAway = Annotated[bool, typer.Option("--throw-away", help="Forget all writes to disks and floppies at the end.")]
 Display = Annotated[
     str,
     typer.Option(
-        metavar="auto|terminal|none",
-        help="Show the guest's screen in this terminal. auto: where there is a terminal and no line is connected to stdio.",
-        rich_help_panel=LINES,
+        metavar="auto|terminal|none", help="Show the guest's screen in this terminal. auto: where there is a terminal and no line is connected to stdio."
     ),
 ]
-Frontends = Annotated[
-    list[str] | None, typer.Option("--frontend", metavar="NAME[:opt=value,...]", help="Start a frontend for the machine; repeatable.", rich_help_panel=LINES)
-]
-NoReboot = Annotated[bool, typer.Option("--no-reboot", help="A reset by the guest ends the run.", rich_help_panel=RUN)]
-Until = Annotated[str | None, typer.Option(metavar="TEXT", help="End with success when the guest has written TEXT to serial port 1.", rich_help_panel=RUN)]
-Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="End with exit code 124 after this time.", rich_help_panel=RUN)]
-Json = Annotated[bool, typer.Option("--json", help="Write the report as JSON.", rich_help_panel=OUTPUT)]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; -vv logs everything.", rich_help_panel=OUTPUT)]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_set_debug, rich_help_panel=OUTPUT)]
+Frontends = Annotated[list[str] | None, typer.Option("--frontend", metavar="NAME[:opt=value,...]", help="Start a frontend for the machine; repeatable.")]
+NoReboot = Annotated[bool, typer.Option("--no-reboot", help="A reset by the guest ends the run.")]
+Until = Annotated[str | None, typer.Option(metavar="TEXT", help="End with success when the guest has written TEXT to serial port 1.")]
+Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="End with exit code 124 after this time.")]
+Json = Annotated[bool, typer.Option("--json", help="Write the report as JSON.")]
+Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; -vv logs everything.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_set_debug)]
 
 
 @app.command()
 def run(
-    name: Annotated[str, typer.Option(help="Name of the machine.", rich_help_panel=MACHINE)] = "machine",
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory: 256 or 256M, 1G.", rich_help_panel=MACHINE)] = "128M",
+    name: Annotated[str, typer.Option(help="Name of the machine.")] = "machine",
+    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory: 256 or 256M, 1G.")] = "128M",
     cpu: Cpu = None,
-    clock: Annotated[str, typer.Option(metavar="host|deterministic", help="Where the guest's time comes from.", rich_help_panel=MACHINE)] = "host",
-    firmware: Annotated[
-        str, typer.Option(metavar="NAME[:opt=value,...]", help="Firmware and its options (ringone firmwares list).", rich_help_panel=MACHINE)
-    ] = "auto",
-    kernel: Annotated[Path | None, typer.Option(metavar="FILE", help="Boot this Linux or Multiboot kernel directly.", rich_help_panel=MACHINE)] = None,
-    initrd: Annotated[Path | None, typer.Option(metavar="FILE", help="Initial RAM disk for --kernel.", rich_help_panel=MACHINE)] = None,
-    append: Annotated[str, typer.Option(metavar="TEXT", help="Command line for --kernel.", rich_help_panel=MACHINE)] = "",
-    boot: Annotated[str, typer.Option(metavar="ORDER", help="Boot order: cdrom,disk or letters: dca.", rich_help_panel=MACHINE)] = "",
-    hda: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help=f"First disk: {IMAGE_HELP}", rich_help_panel=DRIVES)] = None,
-    hdb: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="Second disk.", rich_help_panel=DRIVES)] = None,
-    cdrom: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="CD in a drive.", rich_help_panel=DRIVES)] = None,
-    fda: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="First floppy.", rich_help_panel=DRIVES)] = None,
-    fdb: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="Second floppy.", rich_help_panel=DRIVES)] = None,
+    clock: Annotated[str, typer.Option(metavar="host|deterministic", help="Where the guest's time comes from.")] = "host",
+    firmware: Annotated[str, typer.Option(metavar="NAME[:opt=value,...]", help="Firmware and its options (ringone firmwares list).")] = "auto",
+    kernel: Annotated[Path | None, typer.Option(metavar="FILE", help="Boot this Linux or Multiboot kernel directly.")] = None,
+    initrd: Annotated[Path | None, typer.Option(metavar="FILE", help="Initial RAM disk for --kernel.")] = None,
+    append: Annotated[str, typer.Option(metavar="TEXT", help="Command line for --kernel.")] = "",
+    boot: Annotated[str, typer.Option(metavar="ORDER", help="Boot order: cdrom,disk or letters: dca.")] = "",
+    hda: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help=f"First disk: {IMAGE_HELP}")] = None,
+    hdb: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="Second disk.")] = None,
+    cdrom: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="CD in a drive.")] = None,
+    fda: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="First floppy.")] = None,
+    fdb: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="Second floppy.")] = None,
     throw_away: ThrowAway = False,
-    serial: Annotated[list[str] | None, typer.Option(metavar="LINE", help=f"COM1, and COM2 to COM4 by repeating: {LINE_HELP}.", rich_help_panel=LINES)] = None,
-    debugcon: Annotated[
-        str, typer.Option(metavar="LINE", help="Debug console at ports 0x402 and 0xE9, connected as a serial port.", rich_help_panel=LINES)
-    ] = "none",
+    serial: Annotated[list[str] | None, typer.Option(metavar="LINE", help=f"COM1, and COM2 to COM4 by repeating: {LINE_HELP}.")] = None,
+    debugcon: Annotated[str, typer.Option(metavar="LINE", help="Debug console at ports 0x402 and 0xE9, connected as a serial port.")] = "none",
     display: Display = "auto",
     frontend: Frontends = None,
     no_reboot: NoReboot = False,
