@@ -54,7 +54,8 @@ class TerminalProcess:
 
     def see(self, text: str) -> None:
         """Wait until `text` has been shown; what was shown before it is forgotten."""
-        self.read_until(lambda: text in self.plain)
+        self.read_until(lambda: text in self.plain or self.process.poll() is not None)
+        assert text in self.plain
         self.output = ""
 
     def end(self) -> int:

@@ -24,5 +24,7 @@ class Settings:
 
     @classmethod
     def warn_of_broken_plugins(cls) -> None:
-        for error in cls.registry().errors:
+        registry = cls.registry()
+        registry.inventory()  # some only fail when they are asked what they offer
+        for error in registry.errors:
             print(f"ringone: warning: plugin left out: {error}", file=sys.stderr)
