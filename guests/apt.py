@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ STATE = CACHE / "apt"
 EXTRACTED = CACHE / "root"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 ARCHITECTURES = ("amd64", "i386")
-LEFT_OUT = ("usr/share/doc/", "usr/share/man/", "usr/share/info/", "usr/share/locale/", "lib/modules/")
+LEFT_OUT = ("usr/share/doc", "usr/share/man", "usr/share/info", "usr/share/locale")
 DRIVERS = ("ata", "scsi", "cdrom", "block", "input")
 FILE_SYSTEMS = ("isofs", "fat", "nls")
 KERNEL_MODULES = ("block/", "lib/", "crypto/", "arch/", *(f"drivers/{kind}/" for kind in DRIVERS), *(f"fs/{kind}/" for kind in FILE_SYSTEMS))
@@ -58,20 +57,20 @@ def unpack(archive: Path, target: Path) -> None:
     unfinished = target.with_name(f"{target.name}.{os.getpid()}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    unpacking = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", str(archive)], stdout=subprocess.PIPE)
-    with unpacking, tarfile.open(fileobj=unpacking.stdout, mode="r|") as contents:
-        for member in contents:
-            if _wanted(member.name.removeprefix("./")):
-                contents.extract(member, unfinished, filter="tar")
-    if unpacking.returncode:
-        raise FetchError(f"dpkg-deb cannot unpack {archive}")
+    done = subprocess.run(["dpkg-deb", "-x", str(archive), str(unfinished)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise FetchError(f"dpkg-deb cannot unpack {archive}: {done.stderr.strip()}")
+    _thin_out(unfinished)
     unfinished.rename(target)
 
 
-def _wanted(path: str) -> bool:
-    if path.startswith("lib/modules/") and path.endswith(".ko"):
-        return path.split("/kernel/", 1)[1].startswith(KERNEL_MODULES)
-    return not path.startswith(LEFT_OUT)
+def _thin_out(root: Path) -> None:
+    for documents in LEFT_OUT:
+        shutil.rmtree(root / documents, ignore_errors=True)
+    for modules in root.glob("lib/modules/*/kernel"):
+        for module in modules.rglob("*.ko"):
+            if not module.relative_to(modules).as_posix().startswith(KERNEL_MODULES):
+                module.unlink()
 
 
 def _prepare() -> None:

@@ -19,8 +19,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         epilog=f"guests:\n{listing}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", choices=[*BY_NAME, []], help="guests to fetch (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="guests to fetch (default: all)")
     names = parser.parse_args(arguments).names or list(BY_NAME)
+    unknown = [name for name in names if name not in BY_NAME]
+    if unknown:
+        parser.error(f"unknown guest {', '.join(unknown)}; known: {', '.join(BY_NAME)}")
     guests = [BY_NAME[name] for name in names]
     try:
         apt.fetch(dict.fromkeys(package for guest in guests for package in guest.packages))

@@ -15,7 +15,8 @@ from tests.conftest import Boot
 
 TIMEOUT_S = 60
 CHECKS = 22
-FIRMWARES = ("seabios", "builtin")
+FIRMWARES = ("builtin", pytest.param("seabios", marks=pytest.mark.guest))
+"""SeaBIOS is a package of the host's."""
 
 
 @pytest.fixture(scope="session")
