@@ -54,11 +54,11 @@ class CpuModel:
 
     vendor: str = "GenuineIntel"
     family: int = 6
-    model: int = 8
-    stepping: int = 3
+    model: int = 14
+    stepping: int = 8
     brand: str = "RingOne Virtual CPU"
     features: frozenset[str] = frozenset(
-        ("fpu", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "pge", "cmov", "mmx", "fxsr", "sse", "sse2", "nx"),
+        ("fpu", "de", "pse", "tsc", "msr", "pae", "mce", "cx8", "sep", "pge", "mca", "cmov", "mmx", "fxsr", "sse", "sse2", "nx"),
     )
 
 

@@ -118,6 +118,14 @@ class CpuBackendConformance:
         bench.load("mov eax, esp; hlt", address=0x9000)
         assert bench.run("int 0x30").register("eax") == KERNEL_STACK - 6
 
+    def test_sysenter_and_sysexit_cross_the_rings(self, bench: CpuBench) -> None:
+        bench.load("mov ebx, cs; mov esi, esp; pushfd; pop edi; mov ecx, 0xD000; mov edx, back; sysexit; back: mov ebp, cs; ud2", address=CODE + 0x600)
+        outcome = bench.run("sti; sysenter", user=True, eflags=0x3202, msr={0x174: SELECTORS["code"], 0x175: 0x9800, 0x176: CODE + 0x600})
+        assert outcome.vector == 6
+        assert (outcome.register("ebx"), outcome.register("esi")) == (SELECTORS["code"], 0x9800)
+        assert not outcome.register("edi") & IF
+        assert outcome.register("ebp") == SELECTORS["user_code"]
+
     # --- Virtual-8086 mode ----------------------------------------
 
     def test_int_n_in_v86_mode_without_iopl_faults(self, bench: CpuBench) -> None:

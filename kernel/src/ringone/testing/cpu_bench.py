@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from keystone import KS_ARCH_X86, KS_MODE_16, KS_MODE_32, Ks
@@ -251,13 +251,22 @@ class CpuBench:
         self.memory.write(address, assemble(text, address, bits))
 
     def run(
-        self, text: str, *, user: bool = False, paging: str = "", eflags: int = 2, registers: Sequence[int] = (0,) * 8, progress: int = 1_000_000
+        self,
+        text: str,
+        *,
+        user: bool = False,
+        paging: str = "",
+        eflags: int = 2,
+        registers: Sequence[int] = (0,) * 8,
+        msr: Mapping[int, int] | None = None,
+        progress: int = 1_000_000,
     ) -> Outcome:
         """Assemble a program that ends with HLT (added), run it from a fresh protected-mode state until it halts, faults into the recorder or uses up
         `progress`.
         """
         self.memory.write(CODE, assemble(text + "; hlt", CODE))
-        self.cpu.load_state(self.protected_state(user=user, paging=paging, eflags=eflags, registers=registers))
+        state = self.protected_state(user=user, paging=paging, eflags=eflags, registers=registers)
+        self.cpu.load_state(attrs.evolve(state, msr={**state.msr, **(msr or {})}))
         return self.go_on(progress)
 
     def run_real(self, text: str, *, progress: int = 1_000_000) -> Outcome:
