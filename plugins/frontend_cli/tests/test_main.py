@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
@@ -87,6 +88,7 @@ def mistakes(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
         "no such disk": (["run", "--hda", str(tmp_path / "none.img")], "none.img does not exist"),
         "a folder as CD": (["run", "--cdrom", str(tmp_path)], "is a directory"),
         "no such kernel": (["run", "--kernel", str(tmp_path / "none")], "none does not exist"),
+        "a kernel without end": (["run", "--kernel", os.devnull], "is a device, not a file"),
         "no kernel": (["run", "--kernel", str(text)], "is no kernel"),
         "unknown format": (["run", "--hda", f"{text},format=qed"], "unknown medium format 'qed'; known:"),
         "unknown backend": (["run", "--cpu", "abacus"], "unknown CPU backend 'abacus'; known: .*recompiler"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,14 @@ def test_a_machine_file_runs(registry: PluginRegistry, log: CliLog, tmp_path: Pa
     )
     report = run_machine(load_config(file, registry), registry, attrs.evolve(UNATTENDED, timeout_s=0.3), log)
     assert (report.machine, report.ending.kind) == ("empty", EndKind.TIMEOUT)
+
+
+def test_a_run_leaves_no_thread_and_no_socket_behind(registry: PluginRegistry, log: CliLog, tmp_path: Path) -> None:
+    threads = set(threading.enumerate())
+    config = machine_config(MachineArguments(serial=(f"unix:{tmp_path / 'com1'}", f"file:{tmp_path / 'com2'}")))
+    run_machine(config, registry, attrs.evolve(UNATTENDED, timeout_s=0.3, until="never"), log)
+    assert set(threading.enumerate()) <= threads
+    assert [path.name for path in tmp_path.iterdir()] == ["com2"]
 
 
 def test_watching_needs_a_first_serial_port(registry: PluginRegistry) -> None:

@@ -227,6 +227,9 @@ def _linux(arguments: MachineArguments) -> LinuxBoot | None:
             if given:
                 raise ConfigError(f"{option} needs --kernel")
         return None
+    for option, path in (("--kernel", arguments.kernel), ("--initrd", arguments.initrd)):
+        if path is not None and path.is_char_device():  # it may have no end
+            raise ConfigError(f"{option}: {path} is a device, not a file")
     return LinuxBoot(kernel=arguments.kernel, initrd=arguments.initrd, append=arguments.append)
 
 
