@@ -68,6 +68,7 @@ _CTL_USE_EXITS = 4
 _CTL_TB_REMOVE_CACHE = 9
 _CTL_TLB_FLUSH = 11
 _CTL_TLB_TYPE = 12
+_CTL_TCG_BUFFER_SIZE = 13
 _TLB_VIRTUAL = 1
 _CTL_WRITE = 1
 
@@ -111,6 +112,10 @@ class Unicorn:
     def use_no_exits(self) -> None:
         """An empty exit list: the `until` address of emu_start would be fetched as if the guest had."""
         self._check(_uclib.uc_ctl(self._handle, _control(_CTL_USE_EXITS, 1), ctypes.c_int(1)), "uc_ctl exits")
+
+    def limit_translations(self, size: int) -> None:
+        """Bytes of host memory for translated code; when it is full, all of it is dropped. Before memory is mapped."""
+        self._check(_uclib.uc_ctl(self._handle, _control(_CTL_TCG_BUFFER_SIZE, 1), ctypes.c_uint32(size)), "uc_ctl buffer size")
 
     def use_virtual_tlb(self) -> None:
         self._check(_uclib.uc_ctl(self._handle, _control(_CTL_TLB_TYPE, 1), ctypes.c_int(_TLB_VIRTUAL)), "uc_ctl tlb")

@@ -54,6 +54,9 @@ OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
 PORT_ACCESS_COST = 300
 """Progress units (bytes of code) that a port access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
 
+TRANSLATION_BYTES = 256 << 20
+"""Room for translated code. A guest that changes its code all the time fills it, whatever its size."""
+
 FAULT_COST = 100
 """Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
 
@@ -122,6 +125,7 @@ class Engine:
         self._failure: BaseException | None = None
         self.unicorn = self._unicorn = Unicorn()
         self._unicorn.use_no_exits()
+        self._unicorn.limit_translations(TRANSLATION_BYTES)
         self._unicorn.map_memory(0, len(self._memory.backing), self._memory.backing_address)
         self._open_bus = (ctypes.c_uint8 * (2 * PAGE_SIZE))(*[0xFF] * (2 * PAGE_SIZE))
         self._unicorn.map_memory(OPEN_BUS, PAGE_SIZE, ctypes.addressof(self._open_bus) + PAGE_SIZE - 1 & -PAGE_SIZE)
