@@ -21,7 +21,7 @@ test-packaging: ## build wheels, install them elsewhere and use them
 
 test-guests: ## boot real operating systems
 	@tools/setup guests
-	$(BIN)/pytest -q -n 2 --dist loadgroup -m guest tests
+	$(BIN)/pytest -q -n 2 --dist loadfile -m guest tests
 
 bench: ## compare with QEMU
 	@tools/setup bench

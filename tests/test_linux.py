@@ -15,8 +15,7 @@ from tests.conftest import BootGuest
 
 pytestmark = pytest.mark.guest
 
-KERNELS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("linux-686", "linux-686-pae")]
-"""The tests of one kernel look at one run and go to one worker."""
+KERNELS = ("linux-686", "linux-686-pae")
 BOOT_S = 180
 WORK_S = 300
 ANSWER_S = 60
