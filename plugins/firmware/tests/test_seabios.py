@@ -69,7 +69,7 @@ def test_a_file_of_a_senseless_size_is_refused(installed: Path) -> None:
 
 
 def test_preferences_put_seabios_before_the_built_in_bios_and_direct_boot_last() -> None:
-    assert [(spec.name, spec.preference) for spec in ringone_firmwares()] == [("seabios", 100), ("builtin", 10), ("linux", 0)]
+    assert [(spec.name, spec.preference) for spec in ringone_firmwares()] == [("seabios", 100), ("builtin", 10), ("rom", -1), ("linux", 0)]
 
 
 # --- The Linux option ROM ---------------------------------------------------------------------------------------------------------------------------------

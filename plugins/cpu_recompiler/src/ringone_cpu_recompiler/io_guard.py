@@ -10,14 +10,11 @@ from __future__ import annotations
 import re
 import struct
 
-from iced_x86 import Decoder, Mnemonic
-
 from ringone_cpu_recompiler.descriptors import TYPE_TSS32, system_type
 from ringone_cpu_recompiler.env import D_FLAGS, D_HFLAGS, D_LIMIT, DESC_P, EDX, FLAG_IOPL, FLAG_VM, HF_CPL, HF_CS32, Q_BASE, Q_EFLAGS, TR, Env
 from ringone_cpu_recompiler.paging import GuestFault, Paging
 
 _IO_OPCODES = re.compile(rb"[\x6c-\x6f\xe4-\xe7\xec-\xef]")
-_IO_MNEMONICS = frozenset([Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD])
 _PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
 _OPERAND_SIZE = 0x66
 _MAP_BASE = 0x66
@@ -43,8 +40,10 @@ class IoGuard:
             return []
         if not _IO_OPCODES.search(code):
             return []
-        decoder = Decoder(self._bits(), code, ip=address)
-        return [instruction.ip for instruction in decoder if instruction.mnemonic in _IO_MNEMONICS]
+        from iced_x86 import Decoder, Mnemonic  # Costs a tenth of a second, and few guests have port instructions in ring 3.
+
+        mnemonics = (Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD)
+        return [instruction.ip for instruction in Decoder(self._bits(), code, ip=address) if instruction.mnemonic in mnemonics]
 
     def _restricted(self) -> bool:
         eflags = self._env.q[Q_EFLAGS]

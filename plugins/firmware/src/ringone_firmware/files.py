@@ -41,10 +41,12 @@ def find(*names: str, first: Path | None = None) -> Path | None:
 
 
 def read(path: Path, what: str, *, limit: int) -> bytes:
+    """The file's bytes. Never more than `limit` are taken in, whatever the file says of its size."""
     try:
-        size = path.stat().st_size
-        if size > limit:
-            raise ConfigError(f"{what} {path} has {size} bytes; at most {limit} are accepted")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(limit + 1)
     except OSError as error:
         raise ConfigError(f"{what} {path} cannot be read: {error.strerror}") from error
+    if len(data) > limit:
+        raise ConfigError(f"{what} {path} has more than {limit} bytes")
+    return data

@@ -1,0 +1,67 @@
+"""Run the benchmarks and print their results: ``python -m bench [--rounds N] [--json]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bench import boots, micro
+
+
+def _boot_rounds(rounds: int) -> dict[str, dict[str, float]]:
+    """Medians over rounds in which QEMU and RingOne take turns."""
+    samples: dict[str, list[dict[str, float]]] = {"qemu": [], "ringone": []}
+    for number in range(rounds):
+        for name, run in (("qemu", boots.qemu), ("ringone", boots.ringone)):
+            print(f"bench: Linux boot, round {number + 1} of {rounds}, {name}", file=sys.stderr)
+            samples[name].append(run())
+    return {
+        marker: {name: statistics.median(times[marker] for times in taken) for name, taken in samples.items()}
+        for marker in boots.MARKERS
+        if all(marker in times for taken in samples.values() for times in taken)
+    }
+
+
+def _measure(rounds: int) -> dict[str, Any]:
+    print("bench: loops and costs", file=sys.stderr)
+    results: dict[str, Any] = {"mips": micro.loops(), "cost_us": micro.costs()}
+    print("bench: start", file=sys.stderr)
+    results["first_instruction_s"] = statistics.median(boots.first_instruction() for _ in range(5))
+    print("bench: idle shell", file=sys.stderr)
+    results["idle_percent"] = boots.idle()
+    results["linux_boot_s"] = _boot_rounds(rounds)
+    return results
+
+
+def _show(results: dict[str, Any]) -> None:
+    table = Table("what", "QEMU TCG", "RingOne", "ratio", title="RingOne's benchmarks")
+    for marker, times in results["linux_boot_s"].items():
+        table.add_row(f"Linux 6.1 i386 to {marker!r}", f"{times['qemu']:.2f} s", f"{times['ringone']:.2f} s", f"{times['ringone'] / times['qemu']:.2f}")
+    table.add_row("command to first guest instruction", "", f"{results['first_instruction_s']:.2f} s", "")
+    table.add_row("idle Linux shell, of one core", "", f"{results['idle_percent']:.1f} %", "")
+    for name, mips in results["mips"].items():
+        table.add_row(f"loop over {name}", "", f"{mips:.0f} MIPS", "")
+    for name, cost in results["cost_us"].items():
+        table.add_row(f"one {name}", "", f"{cost:.2f} us", "")
+    Console(width=110).print(table)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="Linux boots of each (default 3)")
+    parser.add_argument("--json", action="store_true", help="print the results as JSON")
+    arguments = parser.parse_args()
+    results = _measure(arguments.rounds)
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+    else:
+        _show(results)
+
+
+main()
