@@ -16,7 +16,7 @@ STACK_SEGMENT, STACK_OFFSET = 0x0050, 0x1000
 FRAME_PORT, STEP_PORT, OPERAND_PORT, DATA_PORT = (DEFAULT_BASE + REGISTER_OFFSETS[name] for name in ("FRAME", "STEP", "OPERAND", "DATA"))
 CARRY, ZERO = 1 << 0, 1 << 6
 VIDEO_START = 0xA0000
-MEMORY_BYTES = 8 << 20
+MEMORY_BYTES = 2 << 20
 REGISTERS = ("es", "ds", "edi", "esi", "ebp", "esp", "ebx", "edx", "ecx", "eax", "vector", "ip", "cs", "flags")
 MOST_OPERATIONS = 50_000
 
@@ -45,21 +45,25 @@ class Registers:
         return bool(self.values["flags"] & ZERO)
 
 
+def bench(
+    *,
+    floppies: tuple[MemoryDrive, ...] = (),
+    disks: tuple[MemoryDisk, ...] = (),
+    cds: tuple[MemoryDrive, ...] = (),
+    options: BiosServicesOptions | None = None,
+) -> DeviceHarness:
+    """The service chip with drives in their slots."""
+    drivers: dict[str, object] = {f"floppy{index}": drive for index, drive in enumerate(floppies)}
+    drivers |= {f"disk{index}": disk for index, disk in enumerate(disks)}
+    drivers |= {f"cd{index}": drive for index, drive in enumerate(cds)}
+    return DeviceHarness(BIOS_SERVICES, options=options, drivers=drivers, ram_bytes=MEMORY_BYTES)
+
+
 class Guest:
     """Calls services. `ports` answers reads with values by port (a list is used up, its last value stays), `writes` records (port, value)."""
 
-    def __init__(
-        self,
-        *,
-        floppies: tuple[MemoryDrive | None, ...] = (),
-        disks: tuple[MemoryDisk, ...] = (),
-        cds: tuple[MemoryDrive, ...] = (),
-        options: BiosServicesOptions | None = None,
-    ) -> None:
-        drivers: dict[str, object] = {f"floppy{index}": drive for index, drive in enumerate(floppies) if drive}
-        drivers |= {f"disk{index}": disk for index, disk in enumerate(disks)}
-        drivers |= {f"cd{index}": drive for index, drive in enumerate(cds)}
-        self.harness = DeviceHarness(BIOS_SERVICES, options=options, drivers=drivers, ram_bytes=MEMORY_BYTES)
+    def __init__(self, harness: DeviceHarness | None = None) -> None:
+        self.harness = harness or bench()
         self.memory = self.harness.memory
         self.video = bytearray(0x20000)
         self.ports: dict[int, int | list[int]] = {}
@@ -147,9 +151,9 @@ class Guest:
         return int.from_bytes(self.memory.read(layout.BDA + offset, size), "little")
 
 
-def booted_guest(**drives: tuple[MemoryDrive, ...] | tuple[MemoryDisk, ...]) -> Guest:
-    """A guest after POST on a machine with no other chips."""
-    guest = Guest(**drives)  # type: ignore[arg-type]
+def booted(harness: DeviceHarness | None = None) -> Guest:
+    """A guest after POST, on a machine with no other chips."""
+    guest = Guest(harness)
     guest.ports[0x71] = [0]
     guest.call(layout.VECTOR_POST)
     guest.writes.clear()

@@ -7,10 +7,10 @@ from ringone.testing.media import MemoryDisk, MemoryDrive, numbered_blocks
 from ringone_firmware.builtin import layout
 from ringone_firmware.builtin.drives import Geometry, disk_geometry
 
-from .rom_loop import Guest, booted_guest
+from .rom_loop import Guest, bench, booted
 
-SECTORS = 64 * 1024
-"""A disk of 32 MiB: 65 cylinders of 16 heads and 63 sectors."""
+SECTORS = 16 * 1024
+"""A disk of 8 MiB: 16 cylinders of 16 heads and 63 sectors."""
 BUFFER = 0x20000
 BUFFER_SEGMENT = 0x2000
 
@@ -32,7 +32,7 @@ def cd() -> MemoryDrive:
 
 @pytest.fixture
 def guest(disk: MemoryDisk, floppy: MemoryDrive, cd: MemoryDrive) -> Guest:
-    return booted_guest(disks=(disk,), floppies=(floppy,), cds=(cd,))
+    return booted(bench(disks=(disk,), floppies=(floppy,), cds=(cd,)))
 
 
 def first_block(guest: Guest, at: int = BUFFER) -> int:
@@ -45,7 +45,7 @@ def packet(guest: Guest, sector: int, count: int, *, size: int = 16, buffer: tup
 
 @pytest.mark.parametrize(
     ("dl", "cylinder", "head", "sector", "block"),
-    [(0x80, 0, 0, 1, 0), (0x80, 0, 1, 1, 63), (0x80, 1, 0, 1, 16 * 63), (0x80, 64, 15, 63, 65 * 16 * 63 - 1), (0x00, 79, 1, 18, 2879)],
+    [(0x80, 0, 0, 1, 0), (0x80, 0, 1, 1, 63), (0x80, 1, 0, 1, 16 * 63), (0x80, 15, 15, 63, 16 * 16 * 63 - 1), (0x00, 79, 1, 18, 2879)],
 )
 def test_a_sector_is_found_by_cylinder_head_and_sector(dl: int, cylinder: int, head: int, sector: int, block: int, guest: Guest) -> None:
     after = guest.call(0x13, ah=2, al=1, ch=cylinder & 0xFF, cl=sector | cylinder >> 2 & 0xC0, dh=head, dl=dl, es=BUFFER_SEGMENT)
@@ -117,7 +117,7 @@ def test_formatting_a_track_fills_it(guest: Guest, floppy: MemoryDrive) -> None:
 
 
 def test_an_image_shorter_than_its_format_reads_as_zeros_behind_its_end() -> None:
-    guest = booted_guest(floppies=(MemoryDrive(MemoryDisk(numbered_blocks(2532))),))
+    guest = booted(bench(floppies=(MemoryDrive(MemoryDisk(numbered_blocks(2532))),)))
     after = guest.call(0x13, ah=2, al=2, ch=2532 // 36, cl=2532 % 18, dh=2532 // 18 % 2, dl=0, es=BUFFER_SEGMENT)
     assert not after.carry
     assert first_block(guest) == 2531 and first_block(guest, BUFFER + 512) == 0
@@ -128,7 +128,7 @@ def test_an_image_shorter_than_its_format_reads_as_zeros_behind_its_end() -> Non
 
 def test_a_disk_tells_its_geometry_and_how_many_there_are(guest: Guest) -> None:
     after = guest.call(0x13, ah=8, dl=0x80)
-    assert (after.ch, after.cl & 0x3F, after.dh, after.dl) == (64, 63, 15, 1)
+    assert (after.ch, after.cl & 0x3F, after.dh, after.dl) == (15, 63, 15, 1)
 
 
 def test_a_floppy_tells_its_type_and_parameter_table(guest: Guest) -> None:
@@ -140,9 +140,9 @@ def test_a_floppy_tells_its_type_and_parameter_table(guest: Guest) -> None:
 @pytest.mark.parametrize(
     ("sectors", "geometry"),
     [
-        (SECTORS, Geometry(65, 16, 63)),
+        (64 * 1024, Geometry(65, 16, 63)),
         (1024 * 16 * 63, Geometry(1024, 16, 63)),
-        (2 << 20, Geometry(1040 // 2 * 1, 64, 63)),
+        (2 << 20, Geometry(520, 64, 63)),
         (1 << 30, Geometry(1024, 255, 63)),
         (100, Geometry(1, 16, 63)),
     ],
@@ -167,7 +167,7 @@ def test_extensions_are_there_for_disks_and_cds_but_not_for_floppies(guest: Gues
     assert guest.call(0x13, ah=0x41, bx=0x55AA, dl=0).carry
 
 
-@pytest.mark.parametrize(("drive", "sector"), [(0x80, 60000), (0xE0, 150)])
+@pytest.mark.parametrize(("drive", "sector"), [(0x80, 16000), (0xE0, 150)])
 def test_a_packet_reads_by_sector_number(drive: int, sector: int, guest: Guest) -> None:
     packet(guest, sector, 1)
     assert not guest.call(0x13, ah=0x42, dl=drive, ds=0x3000).carry
@@ -175,9 +175,9 @@ def test_a_packet_reads_by_sector_number(drive: int, sector: int, guest: Guest) 
 
 
 def test_a_packet_may_have_a_flat_buffer(guest: Guest) -> None:
-    packet(guest, 7, 1, size=24, buffer=(0xFFFF, 0xFFFF), flat=0x400000)
+    packet(guest, 7, 1, size=24, buffer=(0xFFFF, 0xFFFF), flat=0x180000)
     guest.call(0x13, ah=0x42, dl=0x80, ds=0x3000)
-    assert first_block(guest, 0x400000) == 7
+    assert first_block(guest, 0x180000) == 7
 
 
 def test_a_packet_writes(guest: Guest, disk: MemoryDisk) -> None:
@@ -198,7 +198,7 @@ def test_extended_parameters(guest: Guest) -> None:
     guest.memory.write(0x30000, struct.pack("<H", 30))
     guest.call(0x13, ah=0x48, dl=0x80, ds=0x3000)
     size, _, cylinders, heads, sectors, total, sector_size = struct.unpack("<HHIIIQH", guest.memory.read(0x30000, 26))
-    assert (size, cylinders, heads, sectors, total, sector_size) == (30, 65, 16, 63, SECTORS, 512)
+    assert (size, cylinders, heads, sectors, total, sector_size) == (30, 16, 16, 63, SECTORS, 512)
     guest.memory.write(0x30000, struct.pack("<H", 26))
     guest.call(0x13, ah=0x48, dl=0xE0, ds=0x3000)
     assert struct.unpack("<QH", guest.memory.read(0x30010, 10)) == (200, 2048)

@@ -4,7 +4,7 @@ import pytest
 from ringone_firmware.builtin import layout
 from ringone_firmware.builtin.operations import Opcode
 
-from .rom_loop import Guest, booted_guest
+from .rom_loop import Guest, booted
 
 LEFT_SHIFT, CTRL, ALT, CAPS, NUM = 0x2A, 0x1D, 0x38, 0x3A, 0x45
 BREAK = 0x80
@@ -12,7 +12,7 @@ BREAK = 0x80
 
 @pytest.fixture
 def guest() -> Guest:
-    return booted_guest()
+    return booted()
 
 
 def send(guest: Guest, *codes: int) -> None:

@@ -2,16 +2,15 @@
 
 import struct
 
-import attrs
 import pytest
 from ringone.testing.media import MemoryDisk, MemoryDrive
 from ringone_firmware import chipset
 from ringone_firmware.builtin import boot, layout
 from ringone_firmware.builtin.config import DEFAULT_BASE, BiosServicesOptions
-from ringone_firmware.builtin.post import power_on_self_test
+from ringone_firmware.builtin.operations import Opcode
 from ringone_firmware.builtin.rom import build, program
 
-from .rom_loop import Guest, booted_guest
+from .rom_loop import STEP_PORT, Guest, bench, booted
 
 BOOT_SECTOR = b"\xeb\xfe".ljust(510, b"\x90") + b"\x55\xaa"
 FLOPPY_SECTORS = 2880
@@ -25,14 +24,14 @@ def disk(data: bytes = BOOT_SECTOR) -> MemoryDisk:
     return MemoryDisk(data.ljust(1 << 20, b"\0"))
 
 
-def el_torito(media: int = 0, segment: int = 0, count: int = 4, indicator: int = 0x88, image: bytes = b"image") -> MemoryDrive:
-    """A CD whose boot image lies in block 20."""
+def el_torito(image: bytes = b"image", /, **entry: int) -> MemoryDrive:
+    """A CD whose boot image lies in block 20; `entry` are fields of its default entry."""
+    fields = {"indicator": 0x88, "media": 0, "segment": 0, "count": 4} | entry
     blocks = bytearray(2048 * 800)
-    blocks[17 * 2048 :][:0] = b""
     blocks[17 * 2048 : 17 * 2048 + 30] = boot.EL_TORITO
     blocks[17 * 2048 + 0x47 : 17 * 2048 + 0x4B] = struct.pack("<I", 19)
     blocks[19 * 2048 : 19 * 2048 + 32] = b"\x01".ljust(0x1E, b"\0") + b"\x55\xaa"
-    blocks[19 * 2048 + 32 : 19 * 2048 + 44] = struct.pack("<BBHBBHI", indicator, media, segment, 0, 0, count, 20)
+    blocks[19 * 2048 + 32 : 19 * 2048 + 44] = struct.pack("<BBHBBHI", fields["indicator"], fields["media"], fields["segment"], 0, 0, fields["count"], 20)
     blocks[20 * 2048 : 20 * 2048 + len(image)] = image
     return MemoryDrive(MemoryDisk(blocks, block_size=2048, read_only=True))
 
@@ -61,7 +60,7 @@ def test_the_old_font_address_holds_a_font() -> None:
 
 
 def test_post_fills_the_vectors_and_the_data_area() -> None:
-    guest = booted_guest(floppies=(floppy(),), disks=(disk(), disk()))
+    guest = booted(bench(floppies=(floppy(),), disks=(disk(), disk())))
     labels = program(DEFAULT_BASE).labels
     assert struct.unpack("<HH", guest.memory.read(4 * 0x10, 4)) == (labels["int10"], 0xF000)
     assert struct.unpack("<HH", guest.memory.read(4 * 0x55, 4)) == (layout.DUMMY_IRET, 0xF000)
@@ -131,9 +130,9 @@ class PciGuest(Guest):
         at = (self.address & 0xFC) + port - 0xCFC
         return int.from_bytes(function[at : at + size], "little")
 
-    def operate(self, opcode: object, argument: int) -> None:
+    def operate(self, opcode: Opcode, argument: int) -> None:
         before = len(self.writes)
-        super().operate(opcode, argument)  # type: ignore[arg-type]
+        super().operate(opcode, argument)
         for port, value in self.writes[before:]:
             if port == 0xCF8:
                 self.address = value
@@ -151,17 +150,11 @@ class PciGuest(Guest):
             function[at] = value & 0xFF
 
 
-def test_post_is_a_generator_that_touches_nothing_when_made() -> None:
-    guest = Guest()
-    power_on_self_test(guest.harness.device._bios, None)  # type: ignore[arg-type, attr-defined]
-    assert guest.writes == []
-
-
 # --- Boot -------------------------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_floppy_boots_at_7c00_with_its_number_in_dl() -> None:
-    guest = booted_guest(floppies=(floppy(),), disks=(disk(),))
+    guest = booted(bench(floppies=(floppy(),), disks=(disk(),)))
     after = guest.call(layout.VECTOR_BOOT)
     assert (after.cs, after.ip, after.dl) == (0, 0x7C00, 0x00)
     assert guest.memory.read(0x7C00, 512) == BOOT_SECTOR
@@ -169,7 +162,7 @@ def test_a_floppy_boots_at_7c00_with_its_number_in_dl() -> None:
 
 
 def test_a_floppy_without_signature_is_passed_over() -> None:
-    guest = booted_guest(floppies=(floppy(bytes(512)),), disks=(disk(),))
+    guest = booted(bench(floppies=(floppy(bytes(512)),), disks=(disk(),)))
     after = guest.call(layout.VECTOR_BOOT)
     assert (after.ip, after.dl) == (0x7C00, 0x80)
     assert [guest.line(row) for row in range(4)] == ["Booting from Floppy...", "Boot failed: not a bootable disk", "", "Booting from Hard Disk..."]
@@ -178,20 +171,20 @@ def test_a_floppy_without_signature_is_passed_over() -> None:
 def test_an_empty_drive_and_a_bad_sector_are_passed_over() -> None:
     broken = disk()
     broken.failing.add(0)
-    guest = booted_guest(floppies=(MemoryDrive(),), disks=(broken,))
+    guest = booted(bench(floppies=(MemoryDrive(),), disks=(broken,)))
     guest.call(layout.VECTOR_BOOT)
     assert any(guest.line(row) == "No bootable device." for row in range(10))
 
 
 def test_a_machine_with_nothing_to_boot_idles() -> None:
-    guest = booted_guest()
+    guest = booted()
     after = guest.call(layout.VECTOR_BOOT)
     assert guest.line(0) == "No bootable device."
     assert (after.cs, after.ip) == (0xF000, program(DEFAULT_BASE).labels["idle"])
 
 
 def test_what_gives_up_with_int_18h_is_followed_by_the_next() -> None:
-    guest = booted_guest(floppies=(floppy(),), disks=(disk(),))
+    guest = booted(bench(floppies=(floppy(),), disks=(disk(),)))
     guest.call(layout.VECTOR_BOOT)
     assert guest.call(layout.VECTOR_NEXT_BOOT).dl == 0x80
     guest.call(layout.VECTOR_NEXT_BOOT)
@@ -199,28 +192,24 @@ def test_what_gives_up_with_int_18h_is_followed_by_the_next() -> None:
 
 
 def test_the_boot_order_is_the_options() -> None:
-    guest = Guest(floppies=(floppy(),), disks=(disk(),), options=BiosServicesOptions(boot_order="disk, floppy"))
-    guest.ports[0x71] = [0]
-    guest.call(layout.VECTOR_POST)
+    guest = booted(bench(floppies=(floppy(),), disks=(disk(),), options=BiosServicesOptions(boot_order="disk, floppy")))
     assert guest.call(layout.VECTOR_BOOT).dl == 0x80
 
 
 def test_a_kernel_is_entered_through_the_rom() -> None:
-    guest = Guest(options=BiosServicesOptions(boot_order="kernel"))
-    guest.ports[0x71] = [0]
-    guest.call(layout.VECTOR_POST)
+    guest = booted(bench(options=BiosServicesOptions(boot_order="kernel")))
     assert guest.call(layout.VECTOR_BOOT).ip == program(DEFAULT_BASE).labels["enter_setup"]
 
 
 def test_an_el_torito_image_is_loaded_with_as_many_sectors_as_its_entry_says() -> None:
-    guest = booted_guest(cds=(el_torito(image=b"A" * 4096),))
+    guest = booted(bench(cds=(el_torito(b"A" * 4096),)))
     after = guest.call(layout.VECTOR_BOOT)
     assert (after.cs, after.ip, after.dl) == (0, 0x7C00, 0xE0)
     assert guest.memory.read(0x7C00, 2049) == b"A" * 2048 + b"\0"
 
 
 def test_an_el_torito_image_may_name_its_segment() -> None:
-    guest = booted_guest(cds=(el_torito(segment=0x2000),))
+    guest = booted(bench(cds=(el_torito(segment=0x2000),)))
     after = guest.call(layout.VECTOR_BOOT)
     assert (after.cs, after.ip) == (0x2000, 0)
     assert guest.memory.read(0x20000, 5) == b"image"
@@ -228,14 +217,13 @@ def test_an_el_torito_image_may_name_its_segment() -> None:
 
 @pytest.mark.parametrize("entry", [{"indicator": 0}, {"media": 4}, {"count": 0}, {"segment": 0x9FFF}], ids=str)
 def test_el_torito_entries_that_cannot_be_booted_are_passed_over(entry: dict[str, int]) -> None:
-    guest = booted_guest(cds=(el_torito(**entry),))
+    guest = booted(bench(cds=(el_torito(**entry),)))
     guest.call(layout.VECTOR_BOOT)
     assert guest.line(1).startswith("Boot failed")
 
 
 def test_a_floppy_image_on_a_cd_becomes_drive_0_and_moves_the_floppy_up() -> None:
-    guest = booted_guest(cds=(el_torito(media=2, image=BOOT_SECTOR + b"second"),), floppies=(MemoryDrive(MemoryDisk(bytes(FLOPPY_SECTORS * 512))),))
-    guest = attrs_free(guest)
+    guest = booted(bench(cds=(el_torito(BOOT_SECTOR + b"second", media=2),), floppies=(floppy(b"no signature"),)))
     after = guest.call(layout.VECTOR_BOOT)
     assert after.dl == 0
     guest.call(0x13, ah=2, al=1, cx=2, dl=0, es=0x1000)
@@ -244,14 +232,8 @@ def test_a_floppy_image_on_a_cd_becomes_drive_0_and_moves_the_floppy_up() -> Non
     assert guest.call(0x13, ah=8, dl=1).dl == 2, "floppies in all"
 
 
-def attrs_free(guest: Guest) -> Guest:
-    """The floppy has no signature, so the CD is next."""
-    assert attrs.has(type(guest.harness.device.save_state()))
-    return guest
-
-
 def test_the_emulation_can_be_asked_for_and_ended() -> None:
-    guest = booted_guest(cds=(el_torito(media=2, image=BOOT_SECTOR),))
+    guest = booted(bench(cds=(el_torito(BOOT_SECTOR, media=2),)))
     guest.call(layout.VECTOR_BOOT)
     guest.call(0x13, ax=0x4B01, dl=0, ds=0x1000)
     assert guest.memory.read(0x10000, 8) == struct.pack("<BBBBI", 19, 2, 0, 0, 20)
@@ -260,16 +242,14 @@ def test_the_emulation_can_be_asked_for_and_ended() -> None:
 
 
 def test_a_snapshot_in_the_middle_of_a_boot_goes_on() -> None:
-    guest = booted_guest(floppies=(floppy(),))
+    guest = booted(bench(floppies=(floppy(),)))
     guest.begin(layout.VECTOR_BOOT)
-    step = guest.harness.read(DEFAULT_BASE + 4, 4)
+    step = guest.harness.read(STEP_PORT, 4)
     saved = guest.harness.save()
     guest.harness.reset()
     guest.harness.load(saved)
-    from ringone_firmware.builtin.operations import Opcode
-
-    while (opcode := Opcode(step & 0xFF)) is not Opcode.DONE:
-        guest.operate(opcode, step >> 16)
-        step = guest.harness.read(DEFAULT_BASE + 4, 4)
-    assert guest.end(opcode).ip == 0x7C00
+    while step & 0xFF != Opcode.DONE:
+        guest.operate(Opcode(step & 0xFF), step >> 16)
+        step = guest.harness.read(STEP_PORT, 4)
+    assert guest.end(Opcode.DONE).ip == 0x7C00
     assert guest.line(0) == "Booting from Floppy..."

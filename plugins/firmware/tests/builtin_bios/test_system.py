@@ -7,7 +7,7 @@ from ringone_firmware.builtin import layout
 from ringone_firmware.builtin.config import BiosServicesOptions
 from ringone_firmware.builtin.operations import Opcode
 
-from .rom_loop import MEMORY_BYTES, Guest, booted_guest
+from .rom_loop import MEMORY_BYTES, Guest, bench, booted
 
 SMAP = 0x534D4150
 RESERVED = 0x10000
@@ -15,11 +15,7 @@ RESERVED = 0x10000
 
 @pytest.fixture
 def guest() -> Guest:
-    guest = Guest(options=BiosServicesOptions(reserved_bytes=RESERVED))
-    guest.ports[0x71] = [0]
-    guest.call(layout.VECTOR_POST)
-    guest.writes.clear()
-    return guest
+    return booted(bench(options=BiosServicesOptions(reserved_bytes=RESERVED)))
 
 
 def test_equipment_and_base_memory(guest: Guest) -> None:
@@ -61,10 +57,10 @@ def test_blocks_move_beyond_one_mib(guest: Guest) -> None:
     guest.memory.write(0x20000, b"payload!")
     descriptors = bytearray(0x30)
     struct.pack_into("<HHBBBB", descriptors, 0x10, 0xFFFF, 0x0000, 0x02, 0x93, 0, 0)
-    struct.pack_into("<HHBBBB", descriptors, 0x18, 0xFFFF, 0x0000, 0x40, 0x93, 0, 0)
+    struct.pack_into("<HHBBBB", descriptors, 0x18, 0xFFFF, 0x0000, 0x18, 0x93, 0, 0)
     guest.memory.write(0x30000, descriptors)
     assert not guest.call(0x15, ah=0x87, cx=4, es=0x3000).carry
-    assert guest.memory.read(0x400000, 8) == b"payload!"
+    assert guest.memory.read(0x180000, 8) == b"payload!"
 
 
 @pytest.mark.parametrize(("function", "before", "after"), [(0x2401, 0x00, 0x02), (0x2400, 0x03, 0x00)])
@@ -170,6 +166,6 @@ def test_bytes_go_out_when_the_uart_is_ready() -> None:
 
 
 def test_an_absent_port_times_out() -> None:
-    guest = booted_guest()
+    guest = booted()
     assert guest.call(0x14, ax=0x0141, dx=2).ah == 0x80
     assert guest.call(0x17, dx=0).ah == 0x01

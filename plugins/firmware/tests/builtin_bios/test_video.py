@@ -4,14 +4,14 @@ import pytest
 from ringone_firmware.builtin import layout
 from ringone_firmware.fonts import font_8x8, font_8x16
 
-from .rom_loop import Guest, booted_guest
+from .rom_loop import Guest, booted
 
 CRTC = 0x3D4
 
 
 @pytest.fixture
 def guest() -> Guest:
-    return booted_guest()
+    return booted()
 
 
 def type_out(guest: Guest, text: str) -> None:

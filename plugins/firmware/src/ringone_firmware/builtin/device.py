@@ -132,9 +132,14 @@ class BiosServices:
         state = self._state
         if offset == 0 and self._steps is not None:
             if state.given:
-                self._advance(state.fetched if self._current.fetched else state.answer.to_bytes(4, "little"))
+                self._advance(self._answer())
             self._state.given = True
         return _part(self._current.step, offset, size)
+
+    def _answer(self) -> bytes:
+        """As long as the service expects, whatever the guest sent."""
+        wanted = self._current.fetched
+        return self._state.fetched[:wanted].ljust(wanted, b"\0") if wanted else self._state.answer.to_bytes(4, "little")
 
     def _operand(self, offset: int, size: int) -> int:
         state = self._state

@@ -33,6 +33,7 @@ COMMAND_BYTE = 0x65
 KEYBOARD_RESET, KEYBOARD_ENABLE = 0xFF, 0xF4
 KEYBOARD_POLLS = 2000
 FLUSH_LIMIT = 32
+FLOATING_BUS = 0xFF
 
 COM_BASES = (0x3F8, 0x2F8, 0x3E8, 0x2E8)
 UART_INTERRUPT_ENABLE, UART_INTERRUPT_IDENTITY = 1, 2
@@ -86,7 +87,9 @@ def _chips() -> list[Out]:
 
 
 def _keyboard() -> Plain:
-    """Self-test the controller, reset the keyboard, and let it send. A machine without one is none the worse."""
+    """Self-test the controller, reset the keyboard, and let it send. A machine may have none."""
+    if (yield from read(KBD_COMMAND)) == FLOATING_BUS:
+        return
     yield from _command(DISABLE_KEYBOARD)
     yield from _command(DISABLE_MOUSE)
     yield from _flush()
