@@ -14,8 +14,8 @@ from ringone_firmware.builtin.drives import CD_SECTOR, FIRST_CD, FIRST_DISK, SEC
 from ringone_firmware.builtin.machine import Bios
 from ringone_firmware.builtin.operations import Steps
 from ringone_firmware.builtin.rom import program
+from ringone_firmware.builtin.screen import Terminal, screen
 from ringone_firmware.builtin.state import Emulation
-from ringone_firmware.builtin.video import Terminal, screen
 
 BOOT_SIGNATURE = b"\x55\xaa"
 BOOT_RECORD_SECTOR = 17

@@ -1,4 +1,4 @@
-"""INT 11h, 12h and 15h: equipment, memory, A20 and waiting."""
+"""INT 11h, 12h and 15h: equipment, memory, A20 and waiting. There are no APM and no pointing device calls: systems that want either have ACPI and drivers."""
 
 from __future__ import annotations
 
