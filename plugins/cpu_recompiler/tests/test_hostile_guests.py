@@ -127,14 +127,13 @@ def test_cpuid_does_not_offer_long_mode(bench: CpuBench) -> None:
 # --- what ran although CPUID does not offer it ----------------------------------------
 
 
-@pytest.mark.parametrize(
-    "code",
-    [
-        pytest.param("0f01f9", id="rdtscp"), pytest.param("0fc7f0", id="rdrand"), pytest.param("0fc7f8", id="rdseed"),
-        pytest.param("0fae2d00000300", id="xrstor"), pytest.param("0f01c8", id="monitor"), pytest.param("0f01c9", id="mwait"), pytest.param("0f01d8", id="vmrun"), pytest.param("0f01c1", id="vmcall"),
-        pytest.param("0faa", id="rsm"), pytest.param("0f01d0", id="xgetbv"), pytest.param("660f388200", id="invpcid"),
-    ],
-)  # fmt: skip
+NOT_OFFERED = {
+    "rdtscp": "0f01f9", "rdrand": "0fc7f0", "rdseed": "0fc7f8", "xrstor": "0fae2d00000300", "monitor": "0f01c8", "mwait": "0f01c9", "vmrun": "0f01d8",
+    "vmcall": "0f01c1", "rsm": "0faa", "xgetbv": "0f01d0", "invpcid": "660f388200",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", NOT_OFFERED.values(), ids=NOT_OFFERED.keys())
 def test_an_instruction_that_cpuid_does_not_offer_is_invalid(bench: CpuBench, code: str) -> None:
     def program() -> Outcome:
         bench.memory.write(CODE, bytes.fromhex(code) + b"\xf4")
