@@ -66,7 +66,7 @@ class Line:
 
     def __init__(self, listener: Callable[[bytes], None] = lambda data: None) -> None:
         self._listener = listener
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._said = bytearray()
         self._typed = bytearray()
         self._received: Callable[[], None] = lambda: None
@@ -74,6 +74,7 @@ class Line:
     def write(self, data: bytes) -> None:
         with self._lock:
             self._said += data
+            self._lock.notify_all()
         self._listener(data)
 
     def attach(self, received: Callable[[], None]) -> None:
@@ -92,6 +93,11 @@ class Line:
     def said(self) -> bytes:
         with self._lock:
             return bytes(self._said)
+
+    def wait_for_more(self, timeout_s: float) -> None:
+        with self._lock:
+            before = len(self._said)
+            self._lock.wait_for(lambda: len(self._said) > before, timeout_s)
 
     def type(self, session: VmSession, data: bytes) -> None:
         with self._lock:
@@ -155,7 +161,7 @@ class Guest:
             if ended or time.monotonic() > deadline:
                 why = f"ended ({self.session.state.value})" if ended else f"took more than {timeout_s} s"
                 raise AssertionError(f"{text!r} did not come on {where}: the machine {why}{self._story()}")
-            time.sleep(POLL_S)
+            self.line.wait_for_more(POLL_S)
 
     def _story(self) -> str:
         error = self.session.error

@@ -57,7 +57,7 @@ def test_machine_saved_in_mid_run_ends_like_one_that_was_not(make_guest: Boot, i
     untouched = run_to_the_end(make_guest(config).start())
 
     original = make_guest(config).start()
-    original.wait_serial("it interrupts once a sector", TIMEOUT_S)
+    original.wait_serial("A20 is open", TIMEOUT_S)
     original.session.pause()
     said, state = original.line.said, original.session.save_state()
     assert PASSED not in original.serial
@@ -74,7 +74,9 @@ def test_machine_saved_in_mid_run_ends_like_one_that_was_not(make_guest: Boot, i
 
 def test_demo_shows_typed_keys_and_waits_for_enter(boot: Boot, image: Path) -> None:
     guest = boot(machine(image))
-    guest.wait_serial("Type if you like", TIMEOUT_S)
+    guest.wait_serial("the keyboard answers an echo", TIMEOUT_S)
+    guest.type("x")
+    guest.wait_serial("Enter powers off.\n", TIMEOUT_S)
     guest.type("ring one")
     guest.wait_screen("ring one", TIMEOUT_S)
     assert guest.session.state is MachineState.RUNNING

@@ -40,7 +40,7 @@ static void place_cursor(void) {
     out8(CRTC + 1, at);
 }
 
-void print_character(char character) {
+static void put(char character) {
     if (character == '\n') {
         send('\r');
         column = 0;
@@ -55,6 +55,13 @@ void print_character(char character) {
     send(character);
     if (row == ROWS) scroll();
     place_cursor();
+}
+
+/* Whole, even where the keyboard's interrupt prints too. */
+void print_character(char character) {
+    u32 flags = interrupts_saved();
+    put(character);
+    interrupts_restored(flags);
 }
 
 void print(const char *text) {

@@ -100,4 +100,6 @@ static inline u16 in16(u16 port) { u16 value; __asm__ volatile("inw %1, %0" : "=
 static inline u32 in32(u16 port) { u32 value; __asm__ volatile("inl %1, %0" : "=a"(value) : "Nd"(port)); return value; }
 static inline void wait_for_interrupt(void) { __asm__ volatile("sti; hlt" : : : "memory"); }
 static inline void interrupts_off(void) { __asm__ volatile("cli" : : : "memory"); }
+static inline u32 interrupts_saved(void) { u32 flags; __asm__ volatile("pushf; pop %0; cli" : "=r"(flags) : : "memory"); return flags; }
+static inline void interrupts_restored(u32 flags) { __asm__ volatile("push %0; popf" : : "r"(flags) : "memory", "cc"); }
 static inline void interrupts_on(void) { __asm__ volatile("sti" : : : "memory"); }
