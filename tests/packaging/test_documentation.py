@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 import ringone_device_metronome.plugin as metronome
 from ringone.machine import create_session, load_config
-from ringone.plugins import PluginRegistry
+from ringone.plugins import DISABLE_VARIABLE, PluginRegistry
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorials" / "first-device"
@@ -40,7 +40,8 @@ def test_the_tutorial_shows_its_files() -> None:
         assert text == (TUTORIAL / name).read_text(encoding="utf-8"), f"the tutorial's listing of {name} differs from the file"
 
 
-def test_the_tutorials_machine_can_be_assembled() -> None:
+def test_the_tutorials_machine_can_be_assembled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(DISABLE_VARIABLE, "ringone-device-metronome")  # of those who followed the tutorial
     registry = PluginRegistry([metronome], strict=True)
     config = load_config(TUTORIAL / "metronome.vbox", registry)
     session = create_session(config, registry)
