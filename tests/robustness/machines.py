@@ -13,7 +13,7 @@ from ringone.api.events import MachineState
 from ringone.api.firmware import FirmwareImage, FirmwareSpec
 from ringone.api.hooks import hookimpl
 from ringone.api.media import AccessMode
-from ringone.api.options import NoOptions
+from ringone.api.options import option
 from ringone.machine.commands import CommandQueue
 from ringone.machine.machine import Machine
 from ringone.machine.plan import make_plan
@@ -22,22 +22,30 @@ from ringone.plugins import PluginRegistry
 PCI_ADDRESS, PCI_DATA = 0xCF8, 0xCFC
 ROM_BYTES = 64 << 10
 RESET_VECTOR = ROM_BYTES - 16
-HALT_FOR_EVER = bytes.fromhex("FA F4 EB FD")
+JUMP_TO_START = bytes.fromhex("EA 00 00 00 F0")
+HALT_FOR_EVER = "FA F4 EB FD"
 
 
-def _load(config: MachineConfig, options: NoOptions) -> FirmwareImage:
+@attrs.frozen(kw_only=True)
+class RomOptions:
+    program: str = option(HALT_FOR_EVER, help="16-bit code for F000:0000, in hex")
+
+
+def _load(config: MachineConfig, options: RomOptions) -> FirmwareImage:
     rom = bytearray(b"\xff" * ROM_BYTES)
-    rom[RESET_VECTOR : RESET_VECTOR + len(HALT_FOR_EVER)] = HALT_FOR_EVER
-    return FirmwareImage(name="halting", rom=bytes(rom))
+    program = bytes.fromhex(options.program)
+    rom[: len(program)] = program
+    rom[RESET_VECTOR : RESET_VECTOR + len(JUMP_TO_START)] = JUMP_TO_START
+    return FirmwareImage(name="program", rom=bytes(rom))
 
 
 @hookimpl
 def ringone_firmwares() -> Iterator[FirmwareSpec]:
-    yield FirmwareSpec(name="halting", summary="a ROM that halts", options=NoOptions, preference=-1, available=lambda options: "", load=_load)
+    yield FirmwareSpec(name="program", summary="a ROM with a program", options=RomOptions, preference=-1, available=lambda options: "", load=_load)
 
 
 def make_config(folder: Path, name: str = "fuzzed") -> MachineConfig:
-    """A PC with one drive of each kind, all thrown away."""
+    """A PC that halts, with one drive of each kind, all thrown away."""
     images = {}
     for drive, size in (("disk", 1 << 20), ("cd", 1 << 20), ("floppy", 1440 << 10)):
         images[drive] = folder / f"{drive}.{'iso' if drive == 'cd' else 'img'}"
@@ -45,7 +53,7 @@ def make_config(folder: Path, name: str = "fuzzed") -> MachineConfig:
     return MachineConfig(
         name=name,
         memory_bytes=2 << 20,
-        firmware=FirmwareConfig(name="halting"),
+        firmware=FirmwareConfig(name="program"),
         clock=ClockConfig(policy=ClockPolicy.MANUAL, base_unix_ns=0),
         drives=(
             Drive(kind=DriveKind.DISK, controller="ide", port=0, device=0, image=images["disk"], format="raw", mode=AccessMode.THROW_AWAY),

@@ -151,8 +151,8 @@ class _Assembler:
         self._pace = make_pace(plan.config.clock, self._progress)
         self._statistics = Statistics()
         self._parts = MachineParts(
-            ports=PortSpace(self._log),
-            memory=AddressSpace(plan.config.memory_bytes, self._log),
+            ports=PortSpace(self._bus_logger("ports")),
+            memory=AddressSpace(plan.config.memory_bytes, self._bus_logger("memory")),
             lines=LineNetwork(),
             clock=VirtualClock(self._pace.source),
             interfaces=InterfaceRegistry(),
@@ -160,6 +160,9 @@ class _Assembler:
         )
         self._statistics.counters("IOM").provide(self._parts.ports.statistics)
         self._statistics.counters("PGM").provide(self._parts.memory.statistics)
+
+    def _bus_logger(self, name: str) -> logging.Logger:
+        return component_logger(self._plan.config.name, name, lambda: self._parts.clock.last_ns())
 
     def build(self) -> Assembly:
         plan, parts = self._plan, self._parts
