@@ -14,7 +14,7 @@ from ringone.api.memory import MapChange
 
 from ringone_cpu_recompiler import cpuid, layout, state
 from ringone_cpu_recompiler.descriptors import Descriptors
-from ringone_cpu_recompiler.engine import Engine, Stop
+from ringone_cpu_recompiler.engine import ACCESS_COST, Engine, Stop
 from ringone_cpu_recompiler.env import CS, D_HFLAGS2, EAX, EBX, ECX, EDX, ESP, FLAG_IF, FLAG_RF, FLAG_VM, HF2_NMI, Q_EFLAGS, Q_EIP, SS
 from ringone_cpu_recompiler.interrupts import Interrupts, Source, TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
@@ -34,6 +34,9 @@ _OPCODE_SYSENTER = 0x34
 _SLICE_NS = 1_000_000
 """Longest stretch between looks at the host's clock, in nanoseconds."""
 _FIRST_RATE = 100
+_ACCESS_NS = 1_300
+"""What a port or MMIO access takes on the host. It counts as that much code, or a slice that was meant for code would last many times as long in a polling
+loop."""
 _MIN_SLICE = 2_000
 
 
@@ -74,6 +77,7 @@ class RecompilerBackend:
 
     def _run_progress(self, progress: int) -> ExitReason:
         limit = self.progress() + progress
+        self._engine.access_cost = ACCESS_COST
         while True:
             reason = self._between_instructions()
             if reason is not None:
@@ -98,6 +102,7 @@ class RecompilerBackend:
                 return ExitReason.BUDGET
             slice_ns = left if left < _SLICE_NS else _SLICE_NS
             allowance = slice_ns * self._rate // 1000
+            self._engine.access_cost = self._rate * _ACCESS_NS // 1000
             start_progress = self.progress()
             reason = self._execute(allowance if allowance > _MIN_SLICE else _MIN_SLICE)
             start, now = now, clock()

@@ -66,6 +66,7 @@ MmioWriteCallback = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint64, cty
 
 _CTL_USE_EXITS = 4
 _CTL_TB_REMOVE_CACHE = 9
+_CTL_TB_FLUSH = 10
 _CTL_TLB_FLUSH = 11
 _CTL_TLB_TYPE = 12
 _CTL_TCG_BUFFER_SIZE = 13
@@ -127,6 +128,10 @@ class Unicorn:
         """Drop translations of ``[start, end)``; the addresses go through the TLB-fill hook as fetches."""
         _uclib.uc_ctl(self._handle, _control(_CTL_TB_REMOVE_CACHE, 2), ctypes.c_uint64(start), ctypes.c_uint64(end))
 
+    def flush_translations(self) -> None:
+        """Drop all of them; outside of emu_start only."""
+        _uclib.uc_ctl(self._handle, _control(_CTL_TB_FLUSH, 0))
+
     def map_memory(self, address: int, size: int, host_address: int) -> None:
         self._check(
             _uclib.uc_mem_map_ptr(self._handle, ctypes.c_uint64(address), ctypes.c_uint64(size), ctypes.c_uint32(UC_PROT_ALL), ctypes.c_void_p(host_address)),
@@ -137,10 +142,11 @@ class Unicorn:
         self._keep += [read, write]
         self._check(_uclib.uc_mmio_map(self._handle, ctypes.c_uint64(address), ctypes.c_uint64(size), read, None, write, None), "uc_mmio_map")
 
-    def hook(self, kind: int, callback: Any, *, user_data: int = 0, instruction: int | None = None, at: int | None = None) -> None:
-        """Add a hook over all addresses, or at one. `callback` is a ctypes callback (kept alive) or the address of machine code."""
+    def hook(self, kind: int, callback: Any, *, user_data: int = 0, instruction: int | None = None, at: int | None = None) -> int:
+        """Add a hook over all addresses, or at one. `callback` is a ctypes callback (kept alive, unless the hook is at one) or the address of machine code."""
         hook = ctypes.c_size_t()
-        self._keep.append(callback)
+        if at is None:
+            self._keep.append(callback)
         function = ctypes.c_void_p(callback) if isinstance(callback, int) else ctypes.cast(callback, ctypes.c_void_p)
         arguments: list[Any] = [
             ctypes.byref(hook),
@@ -153,6 +159,11 @@ class Unicorn:
         if instruction is not None:
             arguments.append(ctypes.c_int(instruction))
         self._check(_uclib.uc_hook_add(self._handle, *arguments), "uc_hook_add")
+        return hook.value
+
+    def unhook(self, hook: int) -> None:
+        """Take a hook away; translations that call it must be dropped as well."""
+        self._check(_uclib.uc_hook_del(self._handle, ctypes.c_size_t(hook)), "uc_hook_del")
 
     def read_register(self, register: int) -> int:
         self._value.value = 0

@@ -17,7 +17,8 @@ from __future__ import annotations
 import array
 import ctypes
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from ringone.api.cpu import CpuContext
@@ -51,11 +52,14 @@ MMIO_BASE = 1 << 36
 OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
 """A page of ones: what a fetch finds where there is no memory. Code cannot run from MMIO."""
 
-PORT_ACCESS_COST = 300
-"""Progress units (bytes of code) that a port access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
+ACCESS_COST = 300
+"""Progress units (bytes of code) that a port or MMIO access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
 
 TRANSLATION_BYTES = 256 << 20
 """Room for translated code. A guest that changes its code all the time fills it, whatever its size."""
+
+MAX_GUARDED = 1024
+"""Port instructions in restricted code that are watched at a time. A guest can make new ones for ever."""
 
 FAULT_COST = 100
 """Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
@@ -113,6 +117,7 @@ class Engine:
         self._events = events
         self._read_port = context.read_port
         self._write_port = context.write_port
+        self.access_cost = ACCESS_COST
         self.port_reads = 0
         self.port_writes = 0
         self.mmio_reads = 0
@@ -141,7 +146,9 @@ class Engine:
         self.env = Env(self._unicorn, found.env)
         self.paging = Paging(self.env, self._pages)
         self._io_guard = IoGuard(self.env, self.paging)
-        self._guarded: set[int] = set()
+        self._guarded: dict[int, int] = {}
+        """Linear addresses of port instructions that were met in restricted code, and their hooks."""
+        self._start_over = False
         self._guard_callback = binding.CodeCallback(self._guarded_hook)
         self._patience = array.array("H", bytes(2 * PAGES))
         self._next_patience: dict[int, int] = {}
@@ -239,7 +246,10 @@ class Engine:
             if not self._guard_request[0]:
                 return stop
             self._guard_request[0] = 0
-            self._no_exit_request.value = False
+            if self._start_over:
+                self._forget_translations()
+            else:
+                self._no_exit_request.value = False
             allowance -= self._used
 
     def _run(self, allowance: int) -> Stop:
@@ -319,14 +329,19 @@ class Engine:
                 self._drop_translations(page, low & PAGE_SIZE - 1, high - low)
 
     def _drop_translations(self, page: int, offset: int = 0, size: int = PAGE_SIZE) -> None:
-        """Unicorn takes a linear address here and looks it up as a fetch, so the hook answers with the identity for a moment."""
         self.code_invalidations += 1
         address = (self._frames[page] << PAGE_SHIFT) + offset
+        with self._identity_fills():
+            self._unicorn.remove_cache(address, address + size)
+
+    @contextmanager
+    def _identity_fills(self) -> Iterator[None]:
+        """For calls in which Unicorn takes linear addresses and looks them up as fetches: they are physical, and the guest's tables are not walked."""
         classes_word = self._words[stubs.CLASSES // 8]
         self._words[stubs.CLASSES // 8] = _NOTHING_DIRECT_ADDRESS
         self._bypass = True
         self._unicorn.flush_tlb()
-        self._unicorn.remove_cache(address, address + size)
+        yield
         self._bypass = False
         self._words[stubs.CLASSES // 8] = classes_word
         self._unicorn.flush_tlb()
@@ -453,12 +468,24 @@ class Engine:
         """Have the block translated once more, with a hook at its port instructions."""
         for address in instructions:
             if address not in self._guarded:
-                self._guarded.add(address)
-                self._unicorn.hook(binding.HOOK_CODE, self._guard_callback, at=address)
+                self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._guard_callback, at=address)
         self._guard_request[0] = 1
-        for address in {start, start + size - 1}:
-            physical = self.paging.translate(address, FETCH, True)[0] & self._memory.a20_mask
-            self._drop_translations(physical >> PAGE_SHIFT)
+        self._start_over = len(self._guarded) > MAX_GUARDED
+        try:
+            for address in {start, start + size - 1}:
+                physical = self.paging.translate(address, FETCH, True)[0] & self._memory.a20_mask
+                self._drop_translations(physical >> PAGE_SHIFT)
+        except GuestFault:  # The guest changed its page tables and still runs from the TLB.
+            self._start_over = True
+
+    def _forget_translations(self) -> None:
+        """All of them, and the hooks in them, between two runs."""
+        self._start_over = False
+        with self._identity_fills():
+            for hook in self._guarded.values():
+                self._unicorn.unhook(hook)
+            self._unicorn.flush_translations()
+        self._guarded.clear()
 
     def _guarded_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
         try:
@@ -487,7 +514,7 @@ class Engine:
         return True
 
     def _in_hook(self, _uc: int, port: int, size: int, _user: int) -> int:
-        self._budget[0] -= PORT_ACCESS_COST
+        self._budget[0] -= self.access_cost
         self.port_reads += 1
         try:
             return self._read_port(port, size)
@@ -496,7 +523,7 @@ class Engine:
             return 0xFFFFFFFF
 
     def _out_hook(self, _uc: int, port: int, size: int, value: int, _user: int) -> None:
-        self._budget[0] -= PORT_ACCESS_COST
+        self._budget[0] -= self.access_cost
         self.port_writes += 1
         try:
             self._write_port(port, size, value)
@@ -504,6 +531,7 @@ class Engine:
             self._fail(failure)
 
     def _mmio_read_hook(self, _uc: int, offset: int, size: int, _user: int) -> int:
+        self._budget[0] -= self.access_cost
         self.mmio_reads += 1
         try:
             if offset >= PAGES << PAGE_SHIFT:
@@ -514,6 +542,7 @@ class Engine:
             return (1 << 8 * size) - 1
 
     def _mmio_write_hook(self, _uc: int, offset: int, size: int, value: int, _user: int) -> None:
+        self._budget[0] -= self.access_cost
         self.mmio_writes += 1
         if offset >= PAGES << PAGE_SHIFT:
             return
