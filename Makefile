@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packaging test-guests bench lint docs clean
+.PHONY: help demo test test-packaging fuzz test-guests bench lint docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: ## ' Makefile | sed 's/: ## /\t/' | expand -t 18
@@ -18,6 +18,10 @@ test: ## the fast tests
 test-packaging: ## build wheels, install them elsewhere and use them
 	@tools/setup
 	$(BIN)/pytest -q -m packaging tests/packaging
+
+fuzz: ## look for guests and saved states that do harm, for an hour or so
+	@tools/setup
+	RINGONE_FUZZ_EXAMPLES=2000 RINGONE_FUZZ_PROGRAMS=50000 RINGONE_STORM_S=20 $(BIN)/pytest -q -n 2 tests/robustness
 
 test-guests: ## boot real operating systems
 	@tools/setup guests
