@@ -224,6 +224,13 @@ class CpuBackendConformance:
         assert outcome.register("ebx") == 1
         assert (outcome.vector, outcome.error_code, outcome.cr2) == (14, 5, GDT)
 
+    @pytest.mark.parametrize("access", ["movzx eax, byte ptr [{0:#x}]", "push dword ptr [{0:#x}]", "inc dword ptr [{0:#x}]"])
+    def test_user_code_cannot_touch_a_table_it_may_only_use(self, bench: CpuBench, access: str) -> None:
+        bench.map_pages()
+        bench.set_page(GDT, GDT | 3)
+        outcome = bench.run(access.format(GDT), user=True, paging="32bit")
+        assert (outcome.vector, outcome.cr2) == (14, GDT)
+
     # --- Tasks ----------------------------------------
 
     def _second_task(self, bench: CpuBench, eip: int) -> None:

@@ -232,7 +232,7 @@ class RecompilerBackend:
 
     def invalid_opcode(self) -> None:
         q = self._env.q
-        length = self._engine.icebp_length()
+        length = self._engine.instruction.icebp_length()
         q[Q_EIP] = q[Q_EIP] + length & 0xFFFFFFFF
         vector = _VECTOR_DB if length else _VECTOR_UD
         self._exceptions[vector] += 1

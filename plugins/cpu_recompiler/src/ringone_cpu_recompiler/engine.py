@@ -28,7 +28,6 @@ from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 from ringone_cpu_recompiler import binding, cpuid, layout, stubs
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import (
-    CS,
     D_FLAGS,
     D_HFLAGS,
     D_LIMIT,
@@ -44,6 +43,7 @@ from ringone_cpu_recompiler.env import (
     TR,
     Env,
 )
+from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
@@ -74,14 +74,7 @@ much, in the end an endless one (0)."""
 _LONGEST_PATIENCE = 0xFFFF
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
-_SYSTEM_SEGMENT_OPCODES = frozenset(
-    [0x07, 0x0F, 0x17, 0x1F, 0x8E, 0x9A, 0xC4, 0xC5, 0xCA, 0xCB, 0xCF, 0xE4, 0xE5, 0xE6, 0xE7, 0xEA, 0xEC, 0xED, 0xEE, 0xEF, 0x6C, 0x6D, 0x6E, 0x6F, 0xFF]
-)
-"""First opcode bytes of instructions that make the processor itself read a descriptor table or the TSS on behalf of user code."""
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
-_INT1 = 0xF1
-_LONGEST_INSTRUCTION = 15
-_PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
 
 
 class Stop(enum.Enum):
@@ -145,6 +138,7 @@ class Engine:
         layout.restrict_features(found.env, cpuid.executable_words(context.model))
         self.env = Env(self._unicorn, found.env)
         self.paging = Paging(self.env, self._pages)
+        self.instruction = CurrentInstruction(self.env, self.paging)
         self._io_guard = IoGuard(self.env, self.paging)
         self._guarded: dict[int, int] = {}
         """Linear addresses of port instructions that were met in restricted code, and their hooks."""
@@ -421,25 +415,7 @@ class Engine:
                 break
         else:
             return False
-        try:
-            code = self.paging.read(q[Q_BASE[1]] + q[Q_EIP], 15)
-        except GuestFault:
-            code = self.paging.read(q[Q_BASE[1]] + q[Q_EIP], 1)
-        opcode = next((byte for byte in code if byte not in _PREFIXES), 0)
-        return opcode in _SYSTEM_SEGMENT_OPCODES
-
-    def icebp_length(self) -> int:
-        """Of the instruction at EIP where it is INT1 (opcode F1, a #DB that no gate's DPL forbids), which the engine takes for an invalid one; 0 elsewhere."""
-        for length in range(1, _LONGEST_INSTRUCTION + 1):
-            try:
-                byte = self.paging.read(self.env.q[Q_BASE[CS]] + self.env.q[Q_EIP] + length - 1, 1)[0]
-            except GuestFault:
-                return 0
-            if byte == _INT1:
-                return length
-            if byte not in _PREFIXES:
-                return 0
-        return 0
+        return self.instruction.uses_tables()
 
     def _block_hook(self, _uc: int, _address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""

@@ -12,10 +12,10 @@ import struct
 
 from ringone_cpu_recompiler.descriptors import TYPE_TSS32, system_type
 from ringone_cpu_recompiler.env import D_FLAGS, D_HFLAGS, D_LIMIT, DESC_P, EDX, FLAG_IOPL, FLAG_VM, HF_CPL, HF_CS32, Q_BASE, Q_EFLAGS, TR, Env
+from ringone_cpu_recompiler.instructions import PREFIXES
 from ringone_cpu_recompiler.paging import GuestFault, Paging
 
 _IO_OPCODES = re.compile(rb"[\x6c-\x6f\xe4-\xe7\xec-\xef]")
-_PREFIXES = frozenset([0x26, 0x2E, 0x36, 0x3E, 0x64, 0x65, 0x66, 0x67, 0xF0, 0xF2, 0xF3])
 _OPERAND_SIZE = 0x66
 _MAP_BASE = 0x66
 _TSS32_LIMIT = 103
@@ -64,7 +64,7 @@ class IoGuard:
     def _operand(self, code: bytes, address: int) -> tuple[int, int]:
         """Port and width in bytes of the instruction."""
         wide = self._bits() == 32
-        while code[0] in _PREFIXES:
+        while code[0] in PREFIXES:
             if code[0] == _OPERAND_SIZE:
                 wide = not wide
             address += 1
