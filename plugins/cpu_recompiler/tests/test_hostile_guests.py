@@ -15,7 +15,7 @@ import attrs
 import pytest
 from ringone.api.cpu import ExitReason, RunBudget, SegmentState, TableState
 from ringone.api.errors import SnapshotError
-from ringone.testing.cpu_bench import CODE, IDT, PAGE_DIRECTORY, SELECTORS, TSS, CpuBench, Outcome, assemble
+from ringone.testing.cpu_bench import CODE, GDT, IDT, PAGE_DIRECTORY, PAGE_TABLE, SELECTORS, TSS, CpuBench, Outcome, assemble, descriptor
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 
@@ -24,7 +24,7 @@ LARGE_PAGE = 0x87
 """Present, writable, for users."""
 FAR_AWAY = 0x80000000
 """Guest-physical, where no memory is."""
-VECTOR_DB, VECTOR_UD, VECTOR_PF = 1, 6, 14
+VECTOR_DB, VECTOR_UD, VECTOR_GP, VECTOR_PF = 1, 6, 13, 14
 
 
 @pytest.fixture
@@ -208,6 +208,36 @@ def test_an_endless_fault_loop_notices_an_exit_request(bench: CpuBench) -> None:
         return bench.go_on()
 
     assert alone(program).reason is ExitReason.EXIT_REQUESTED
+
+
+# --- what grew or went stale ----------------------------------------
+
+
+def test_more_port_instructions_than_are_watched_at_a_time_all_run(bench: CpuBench) -> None:
+    plant = "mov edi, 0x100000; l: mov word ptr [edi], 0xC3EC; call edi; add edi, 2; cmp edi, 0x101000; jb l; int3"
+
+    def program() -> Outcome:
+        bench.memory.write(TSS + 0x66, struct.pack("<H", 0x68))
+        bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x2100, 0x8B, 0))
+        outcome = bench.run(plant, user=True)
+        assert bench.cpu.statistics()["IOM/PortReads"] == 0x800
+        return outcome
+
+    assert alone(program).vector == VECTOR_GP, "INT3 through a gate for ring 0"
+
+
+def test_a_port_instruction_on_a_page_that_only_the_tlb_still_has(bench: CpuBench) -> None:
+    user_code, handler, page = CODE + 0x1000, CODE + 0x100, PAGE_TABLE + 4 * (CODE + 0x1000 >> 12)
+
+    def program() -> Outcome:
+        bench.map_pages()
+        bench.load("int 0x80; in al, 0x60; hlt", address=user_code)
+        bench.load(f"mov dword ptr [{page:#x}], 0; iretd", address=handler)
+        bench.set_gate(0x80, handler, access=0xEE)
+        bench.cpu.load_state(bench.protected_state(user=True, paging="32bit", eip=user_code))
+        return bench.go_on(50_000)
+
+    assert alone(program).vector in (VECTOR_GP, VECTOR_PF)
 
 
 # --- states that no processor holds ----------------------------------------
