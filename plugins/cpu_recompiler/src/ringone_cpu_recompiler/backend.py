@@ -38,6 +38,8 @@ _ACCESS_NS = 1_300
 """What a port or MMIO access takes on the host. It counts as that much code, or a slice that was meant for code would last many times as long in a polling
 loop."""
 _MIN_SLICE = 2_000
+_MEASURABLE_NS = 50_000
+"""Code that ran for less says nothing about the host's speed. Accesses are left out: their cost follows from the rate, which would feed on itself."""
 
 
 class RecompilerBackend:
@@ -102,13 +104,14 @@ class RecompilerBackend:
                 return ExitReason.BUDGET
             slice_ns = left if left < _SLICE_NS else _SLICE_NS
             allowance = slice_ns * self._rate // 1000
-            self._engine.access_cost = self._rate * _ACCESS_NS // 1000
-            start_progress = self.progress()
+            cost = self._engine.access_cost = self._rate * _ACCESS_NS // 1000
+            start_progress, start_accesses = self.progress(), self._engine.accesses
             reason = self._execute(allowance if allowance > _MIN_SLICE else _MIN_SLICE)
             start, now = now, clock()
-            elapsed = now - start
-            if elapsed > 50_000:
-                measured = (self.progress() - start_progress) * 1000 // elapsed
+            accesses = self._engine.accesses - start_accesses
+            code_ns = now - start - accesses * _ACCESS_NS
+            if code_ns > _MEASURABLE_NS:
+                measured = max(0, self.progress() - start_progress - accesses * cost) * 1000 // code_ns
                 self._rate = (self._rate * 3 + measured) // 4 + 1
             if reason is not None:
                 return reason

@@ -53,7 +53,7 @@ OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
 """A page of ones: what a fetch finds where there is no memory. Code cannot run from MMIO."""
 
 ACCESS_COST = 300
-"""Progress units (bytes of code) that a port or MMIO access uses up, so that polling loops see time pass: about what an ISA cycle takes."""
+"""Progress units (bytes of code) that a port or MMIO access, RDTSC or CPUID uses up, so that polling loops see time pass: about what an ISA cycle takes."""
 
 TRANSLATION_BYTES = 256 << 20
 """Room for translated code. A guest that changes its code all the time fills it, whatever its size."""
@@ -115,6 +115,8 @@ class Engine:
         self.port_writes = 0
         self.mmio_reads = 0
         self.mmio_writes = 0
+        self.queries = 0
+        """RDTSC and CPUID."""
         self.slow_fills = 0
         self.code_invalidations = 0
         self.runs = 0
@@ -297,6 +299,11 @@ class Engine:
     def can_interrupt(self) -> bool:
         """EFLAGS.IF is set and no STI or MOV SS shadow holds."""
         return bool(self.env.q[Q_EFLAGS] & FLAG_IF) and not self.env.d[D_HFLAGS] & HF_INHIBIT_IRQ
+
+    @property
+    def accesses(self) -> int:
+        """All that cost `access_cost`."""
+        return self.port_reads + self.port_writes + self.mmio_reads + self.mmio_writes + self.queries
 
     @property
     def fills(self) -> int:
@@ -529,6 +536,8 @@ class Engine:
 
     def _skip_hook(self, handler: Callable[[], None]) -> Callable[[Any, Any], int]:
         def hook(_uc: Any, _user: Any) -> int:
+            self._budget[0] -= self.access_cost
+            self.queries += 1
             try:
                 handler()
             except BaseException as failure:
