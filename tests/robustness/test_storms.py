@@ -46,6 +46,7 @@ STORMS = {
     "timers": "l: mov al, 0x34; out 0x43, al; mov al, 2; out 0x40, al; mov al, 0; out 0x40, al; jmp l",
     "PCI configuration": "l: mov dx, 0xCF8; inc eax; or eax, 0x80000000; out dx, eax; mov dx, 0xCFC; out dx, eax; in eax, dx; jmp l",
     "code that changes itself": "xor ax, ax; mov ds, ax; mov dword ptr [0x600], 0x060506FE; mov dword ptr [0x604], 0xF8EB00B0; push ax; push 0x600; retf",
+    "the time-stamp counter": "l: rdtsc; xor eax, eax; cpuid; jmp l",
     "triple faults": "lidt [0]; xor ax, ax; int 3",
 }
 IRET_AT = 0x80
