@@ -34,6 +34,8 @@ _OPCODE_SYSENTER = 0x34
 _SLICE_NS = 1_000_000
 """Longest stretch between looks at the host's clock, in nanoseconds."""
 _FIRST_RATE = 100
+_HIGHEST_RATE = 20_000
+"""Progress units in a microsecond of host time: more than any host does."""
 _ACCESS_NS = 1_300
 """What a port or MMIO access takes on the host. It counts as that much code, or a slice that was meant for code would last many times as long in a polling
 loop."""
@@ -112,7 +114,7 @@ class RecompilerBackend:
             code_ns = now - start - accesses * _ACCESS_NS
             if code_ns > _MEASURABLE_NS:
                 measured = max(0, self.progress() - start_progress - accesses * cost) * 1000 // code_ns
-                self._rate = (self._rate * 3 + measured) // 4 + 1
+                self._rate = min((self._rate * 3 + measured) // 4 + 1, _HIGHEST_RATE)
             if reason is not None:
                 return reason
 
