@@ -230,7 +230,8 @@ class VirtualClock:
     def run_due(self) -> int:
         """Let off every alarm that is due, in order, and say how many went off.
 
-        What they arm for a time that has come already goes off as well, up to `MAX_ALARMS`.
+        What they arm for a time that has come already goes off as well, up to `MAX_ALARMS`. Where the source is the host's time, an alarm goes off once a
+        call: a guest that was away gets its ticks one by one, with time between them to handle each, instead of a burst of which it would see one.
         """
         queue = self._queue
         source = self.source
@@ -241,8 +242,15 @@ class VirtualClock:
             raw = max(queue[0][0], self._now) + source.catch_up_ns
             source.set(raw)
         fired = 0
+        once = None if source.catch_up_ns is None else set[VirtualTimer]()
         while queue and queue[0][0] <= raw and fired < MAX_ALARMS:
-            self._let_off(queue.pop(0)[3])
+            timer = queue[0][3]
+            if once is not None:
+                if timer in once:
+                    break
+                once.add(timer)
+            del queue[0]
+            self._let_off(timer)
             fired += 1
         if fired == MAX_ALARMS and source.catch_up_ns is not None:
             source.set(self._now)

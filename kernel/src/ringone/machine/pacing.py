@@ -14,6 +14,8 @@ HOST_SLICE_NS = 4_000_000
 """The loop comes back at least this often, with or without timers. Commands do not wait for it: each makes the processor leave guest code."""
 HOST_SLICE_MIN_NS = 20_000
 """A guest that arms timers faster than they can be served still gets on."""
+CATCH_UP_SLICE_NS = 250_000
+"""Between alarms that are late: what a guest needs to handle a tick."""
 VIRTUAL_SLICE_NS = 20_000_000
 
 
@@ -43,7 +45,12 @@ class HostPace:
     def budget(self, clock: VirtualClock) -> RunBudget:
         deadline = clock.next_deadline()
         now = clock.now_ns()
-        delay = HOST_SLICE_NS if deadline is None else max(HOST_SLICE_MIN_NS, min(deadline - now, HOST_SLICE_NS))
+        if deadline is None:
+            delay = HOST_SLICE_NS
+        elif deadline <= now:
+            delay = CATCH_UP_SLICE_NS
+        else:
+            delay = max(HOST_SLICE_MIN_NS, min(deadline - now, HOST_SLICE_NS))
         clock.horizon_ns = now + delay
         return RunBudget(host_ns=delay)
 
