@@ -172,7 +172,13 @@ CATALOG: tuple[GuestSystem, ...] = (
         marker="GNU GRUB",
     ),
     GuestSystem(
-        name="memtest", summary="memtest86+", packages=(MEMTEST,), kernel=in_package(MEMTEST, "boot/memtest86+ia32.bin"), marker="Pass  1%", timeout_s=150
+        name="memtest",
+        summary="memtest86+, a whole pass in the smallest memory that it takes",
+        packages=(MEMTEST,),
+        kernel=in_package(MEMTEST, "boot/memtest86+ia32.bin"),
+        memory_bytes=5 * MIB,
+        marker="Pass:  1        Errors: 0",
+        timeout_s=900,
     ),
     GuestSystem(
         name="memtest-cdrom",

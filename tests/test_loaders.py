@@ -93,11 +93,6 @@ def test_ipxe_gives_its_shell(boot_guest: BootGuest) -> None:
     guest.wait_screen("builtin/version:string", ANSWER_S)
 
 
-def test_memtest_finds_no_error(boot_guest: BootGuest) -> None:
-    guest = comes_up(boot_guest("memtest"), "memtest")
-    assert "Errors: 0" in guest.screen
-
-
 def test_u_boot_is_the_firmware_and_answers(boot_guest: BootGuest) -> None:
     guest = comes_up(boot_guest("u-boot"), "u-boot")
     after = len(guest.serial)

@@ -65,6 +65,12 @@ class BlockStore:
     def freeze(self) -> None:
         self._frozen = True
 
+    def release(self) -> None:
+        """Give the host its pages back, where it lets us; the blocks read zeros then. The mapping itself goes when the last view of it does."""
+        advice = getattr(mmap, "MADV_DONTNEED", None)
+        if advice is not None:
+            self._mapping.madvise(advice)
+
 
 def reserve(size: int) -> mmap.mmap:
     """Zeroed, page-aligned memory that the host commits page by page as it is touched, where it can."""

@@ -126,6 +126,10 @@ class AddressSpace:
 
     # --- Regions ----------------------------------------------------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """The machine is gone: do not wait for the garbage collector to return its memory to the host."""
+        self._store.release()
+
     def map_memory(
         self,
         owner: str,

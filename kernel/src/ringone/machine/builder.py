@@ -158,6 +158,7 @@ class _Assembler:
             interfaces=InterfaceRegistry(),
             emit=host.emit,
         )
+        undo.callback(self._parts.memory.close)
         self._statistics.counters("IOM").provide(self._parts.ports.statistics)
         self._statistics.counters("PGM").provide(self._parts.memory.statistics)
 
