@@ -18,7 +18,10 @@ class CommandQueue:
 
     def __init__(self) -> None:
         self._pending: deque[Callable[[], None]] = deque()
-        self._changed = threading.Condition()
+        self._changed = threading.Lock()
+        self._sleep = threading.Lock()
+        """Held while nothing is queued: a halted guest waits for it, and a plain lock costs it a fraction of a condition variable."""
+        self._sleep.acquire()
         self._interrupt: Callable[[], None] | None = None
         self.closed = False
 
@@ -40,8 +43,8 @@ class CommandQueue:
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Sleep until a command is queued or the queue is closed, at most `timeout_s` seconds. On the machine's thread."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._pending or self.closed, timeout_s)
+        if not self._pending and not self.closed:
+            self._sleep.acquire(timeout=-1 if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX))
 
     def connect(self, interrupt: Callable[[], None] | None) -> None:
         """`interrupt` makes the processor's `run` return soon; None once there is no processor. Never called after it has been replaced."""
@@ -63,7 +66,8 @@ class CommandQueue:
         return True
 
     def _wake(self) -> None:
-        self._changed.notify()
+        if self._sleep.locked():
+            self._sleep.release()
         if self._interrupt is not None:
             self._interrupt()
 

@@ -10,8 +10,9 @@ from ringone.api.config import ClockConfig, ClockPolicy
 from ringone.api.cpu import RunBudget
 from ringone.clock import HostTime, ManualTime, ProgressTime, TimeSource, VirtualClock
 
-HOST_SLICE_NS = 4_000_000
-"""The loop comes back at least this often, with or without timers. Commands do not wait for it: each makes the processor leave guest code."""
+HOST_SLICE_NS = 2_000_000
+"""The loop comes back at least this often, with or without timers. Shorter than a tick of the usual guest, which arms the next in the handler of this one: an
+alarm inside of the slice would end it early. Commands do not wait for it: each makes the processor leave guest code."""
 HOST_SLICE_MIN_NS = 20_000
 """A guest that arms timers faster than they can be served still gets on."""
 CATCH_UP_SLICE_NS = 250_000

@@ -24,6 +24,7 @@ _CLASS_OF_KIND = bytes([0, CLASS_DIRECT | CLASS_WRITABLE, CLASS_DIRECT, 0]).ljus
 """By `PageKind`: unmapped, RAM, ROM, MMIO."""
 _DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
 _OFFSET_MASK = PAGE_SIZE - 1
+_ALL_ADDRESSES = 0xFFFFFFFF
 _PLAIN = CLASS_DIRECT | CLASS_WRITABLE
 
 
@@ -32,10 +33,11 @@ class Pages:
 
     def __init__(self, memory: PhysicalMemory) -> None:
         self._memory = memory
-        self._backing = memory.backing
+        self.backing = memory.backing
         self.classes = bytearray(PAGES)
         self.frames = array.array("I", bytes(4 * PAGES))
         self._a20_mask = memory.a20_mask
+        self.a20_open = True
 
     def changed(self, changes: Sequence[MapChange]) -> None:
         """Take over the flat map of these pages. A page that still shows the same memory stays marked as fetched."""
@@ -53,6 +55,7 @@ class Pages:
                         classes[page] |= former[index] & CLASS_FETCHED
                     frames[page] = frame
         self._a20_mask = memory.a20_mask
+        self.a20_open = memory.a20_mask == _ALL_ADDRESSES
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes that do not cross a page. MMIO and unmapped memory read all ones."""
@@ -60,14 +63,14 @@ class Pages:
         page = address >> PAGE_SHIFT
         if page < PAGES and self.classes[page] & CLASS_DIRECT:
             offset = self.frames[page] << PAGE_SHIFT | address & _OFFSET_MASK
-            return bytes(self._backing[offset : offset + size])
+            return bytes(self.backing[offset : offset + size])
         return self._memory.read(address, size)
 
     def read_u32(self, address: int) -> int:
         address &= self._a20_mask
         page = address >> PAGE_SHIFT
         if page < PAGES and self.classes[page] & CLASS_DIRECT:
-            value: int = struct.unpack_from("<I", self._backing, self.frames[page] << PAGE_SHIFT | address & _OFFSET_MASK)[0]
+            value: int = struct.unpack_from("<I", self.backing, self.frames[page] << PAGE_SHIFT | address & _OFFSET_MASK)[0]
             return value
         return int.from_bytes(self._memory.read(address, 4), "little")
 
@@ -80,6 +83,6 @@ class Pages:
         page = address >> PAGE_SHIFT
         if page < PAGES and self.classes[page] == _PLAIN:
             offset = self.frames[page] << PAGE_SHIFT | address & _OFFSET_MASK
-            self._backing[offset : offset + len(data)] = data
+            self.backing[offset : offset + len(data)] = data
         else:
             self._memory.write(address, data)

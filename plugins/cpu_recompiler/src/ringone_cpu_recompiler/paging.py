@@ -13,7 +13,7 @@ import struct
 from ringone.api.errors import BackendError
 
 from ringone_cpu_recompiler.env import CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, EFER_LMA, EFER_NXE, Q_CR0, Q_CR2, Q_CR3, Q_CR4, Q_EFER, Env
-from ringone_cpu_recompiler.pages import Pages
+from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 
 PTE_P = 1 << 0
 PTE_W = 1 << 1
@@ -22,6 +22,9 @@ PTE_A = 1 << 5
 PTE_D = 1 << 6
 PTE_PS = 1 << 7
 PTE_NX = 1 << 63
+
+_READABLE = PTE_P | PTE_A
+_WRITABLE = PTE_P | PTE_W | PTE_A | PTE_D
 
 PF_PRESENT = 1 << 0
 PF_WRITE = 1 << 1
@@ -51,6 +54,40 @@ class Paging:
     def __init__(self, env: Env, pages: Pages) -> None:
         self._q = env.q
         self._pages = pages
+        self._classes = pages.classes
+        self._frames = pages.frames
+        self._backing = pages.backing
+        self._words = pages.backing.cast("I")
+
+    def _direct(self, address: int, leaf_bits: int) -> int:
+        """Where in the backing a supervisor access goes, in the usual case: plain memory, 32-bit paging, `leaf_bits` (accessed, dirty, writable) set already,
+        A20 open. -1 in every other case, for which there is the long way."""
+        q, classes, frames, words = self._q, self._classes, self._frames, self._words
+        if q[Q_CR0] & CR0_PG:
+            if q[Q_CR4] & CR4_PAE:
+                return -1
+            page = q[Q_CR3] >> 12
+            if page >= PAGES or not classes[page] & CLASS_DIRECT:
+                return -1
+            entry = words[frames[page] << 10 | address >> 22]
+            if entry & (PTE_P | PTE_A) != PTE_P | PTE_A:
+                return -1
+            if entry & PTE_PS and q[Q_CR4] & CR4_PSE:
+                page = entry >> 22 << 10 | address >> 12 & 0x3FF
+            else:
+                table = entry >> 12
+                if not entry & PTE_W or not classes[table] & CLASS_DIRECT:
+                    return -1
+                entry = words[frames[table] << 10 | address >> 12 & 0x3FF]
+                page = entry >> 12
+            if entry & leaf_bits != leaf_bits:
+                return -1
+        else:
+            page = address >> 12
+        wanted = CLASS_DIRECT | CLASS_WRITABLE if leaf_bits & PTE_W else CLASS_DIRECT
+        if classes[page] & (wanted | CLASS_FETCHED) != wanted or not self._pages.a20_open:
+            return -1
+        return frames[page] << 12 | address & 0xFFF
 
     def _set_bits(self, address: int, entry: int, bits: int) -> None:
         self._pages.write(address, bytes([(entry | bits) & 0xFF]))
@@ -143,6 +180,9 @@ class Paging:
         """Bytes at a linear address, with the rights of a supervisor unless `user`. Raises `GuestFault`."""
         address &= 0xFFFFFFFF
         if (address & 0xFFF) + size <= 0x1000:
+            offset = -1 if user else self._direct(address, _READABLE)
+            if offset >= 0:
+                return bytes(self._backing[offset : offset + size])
             return self._pages.read(self.translate(address, READ, user)[0], size)
         first = 0x1000 - (address & 0xFFF)
         return self.read(address, first, user) + self.read(address + first, size - first, user)
@@ -157,6 +197,10 @@ class Paging:
     def write(self, address: int, data: bytes, user: bool = False) -> None:
         address &= 0xFFFFFFFF
         if (address & 0xFFF) + len(data) <= 0x1000:
+            offset = -1 if user else self._direct(address, _WRITABLE)
+            if offset >= 0:
+                self._backing[offset : offset + len(data)] = data
+                return
             self._pages.write(self.translate(address, WRITE, user)[0], data)
             return
         self.check_write(address, len(data), user)
