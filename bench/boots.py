@@ -60,7 +60,7 @@ def ringone() -> dict[str, float]:
 
 def qemu() -> dict[str, float]:
     kernel, initrd, append, memory = _parts()
-    machine = ["qemu-system-i386", "-accel", "tcg", "-m", memory, "-nic", "none", "-no-reboot", "-display", "none", "-serial", "stdio"]
+    machine = ["qemu-system-i386", "-accel", "tcg", "-m", memory, "-nodefaults", "-vga", "std", "-no-reboot", "-display", "none", "-serial", "stdio"]
     return _times([*machine, "-kernel", kernel, "-initrd", initrd, "-append", append])
 
 
