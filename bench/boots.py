@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -100,7 +101,7 @@ def report_first_instruction() -> None:
         def close(self) -> None:
             """Nothing to release."""
 
-    rom = Path(os.environ.get("TMPDIR", "/tmp")) / f"ringone-bench-{os.getpid()}.rom"
+    rom = Path(tempfile.gettempdir()) / f"ringone-bench-{os.getpid()}.rom"
     rom.write_bytes(bytes(4080) + b"\xe6\xe9\xeb\xfe".ljust(16, b"\0"))  # out 0xE9, al; jmp $
     try:
         config = MachineConfig(name="first", firmware=FirmwareConfig(name="rom", options={"path": str(rom)}))
