@@ -36,6 +36,8 @@ def _measure(rounds: int) -> dict[str, Any]:
     print("bench: idle shell", file=sys.stderr)
     results["idle_percent"] = boots.idle()
     results["linux_boot_s"] = _boot_rounds(rounds)
+    print("bench: counters", file=sys.stderr)
+    results["linux_boot_counters"] = boots.counters()
     return results
 
 
@@ -49,6 +51,8 @@ def _show(results: dict[str, Any]) -> None:
         table.add_row(f"loop over {name}", "", f"{mips:.0f} MIPS", "")
     for name, cost in results["cost_us"].items():
         table.add_row(f"one {name}", "", f"{cost:.2f} us", "")
+    for name, count in results["linux_boot_counters"].items():
+        table.add_row(f"{name} in that boot", "", f"{count:,}", "")
     Console(width=110).print(table)
 
 

@@ -76,6 +76,14 @@ def idle() -> float:
     return (after.user + after.system - before.user - before.system) / IDLE_MEASURE_S * 100
 
 
+def counters() -> dict[str, int]:
+    """What happened while Linux booted to its first program: exits by cause, fills, and what of them was slow."""
+    with Guest(_linux().machine(append="console=ttyS0"), PluginRegistry()).start() as guest:
+        guest.wait_serial(MARKERS[1], TIMEOUT_S)
+        found = guest.session.statistics()
+    return {name: count for name, count in sorted(found.items()) if count and name.split("/")[0] in ("EM", "IOM", "PGM", "TRPM")}
+
+
 def first_instruction() -> float:
     """Seconds from a new process to the guest's first instruction."""
     command = [sys.executable, "-c", "from bench.boots import report_first_instruction as report; report()"]
