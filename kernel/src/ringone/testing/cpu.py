@@ -504,5 +504,13 @@ class CpuBackendConformance:
     def test_statistics_have_the_common_names(self, bench: CpuBench) -> None:
         bench.run("in al, 0x60")
         counters = bench.cpu.statistics()
-        for name in (statistics.EXITS, statistics.EXCEPTIONS, statistics.INTERRUPTS, statistics.PORT_READS, statistics.PORT_WRITES, statistics.TLB_FILLS):
+        for name in (
+            statistics.INSTRUCTIONS,
+            statistics.EXITS,
+            statistics.EXCEPTIONS,
+            statistics.INTERRUPTS,
+            statistics.PORT_READS,
+            statistics.PORT_WRITES,
+            statistics.TLB_FILLS,
+        ):
             assert name in counters
