@@ -58,36 +58,61 @@ class Paging:
         self._frames = pages.frames
         self._backing = pages.backing
         self._words = pages.backing.cast("I")
+        self._quads = pages.backing.cast("Q")
 
     def _direct(self, address: int, leaf_bits: int) -> int:
-        """Where in the backing a supervisor access goes, in the usual case: plain memory, 32-bit paging, `leaf_bits` (accessed, dirty, writable) set already,
-        A20 open. -1 in every other case, for which there is the long way."""
-        q, classes, frames, words = self._q, self._classes, self._frames, self._words
-        if q[Q_CR0] & CR0_PG:
-            if q[Q_CR4] & CR4_PAE:
-                return -1
-            page = q[Q_CR3] >> 12
-            if page >= PAGES or not classes[page] & CLASS_DIRECT:
-                return -1
-            entry = words[frames[page] << 10 | address >> 22]
-            if entry & (PTE_P | PTE_A) != PTE_P | PTE_A:
-                return -1
-            if entry & PTE_PS and q[Q_CR4] & CR4_PSE:
-                page = entry >> 22 << 10 | address >> 12 & 0x3FF
-            else:
-                table = entry >> 12
-                if not entry & PTE_W or not classes[table] & CLASS_DIRECT:
-                    return -1
-                entry = words[frames[table] << 10 | address >> 12 & 0x3FF]
-                page = entry >> 12
-            if entry & leaf_bits != leaf_bits:
-                return -1
-        else:
+        """Where in the backing a supervisor access goes, in the usual case: plain memory, `leaf_bits` (accessed, dirty, writable) set already, A20 open. -1 in
+        every other case, for which there is the long way."""
+        q = self._q
+        if not q[Q_CR0] & CR0_PG:
             page = address >> 12
+        elif q[Q_CR4] & CR4_PAE:
+            page = self._direct_pae(address, leaf_bits)
+        else:
+            page = self._direct_32bit(address, leaf_bits)
         wanted = CLASS_DIRECT | CLASS_WRITABLE if leaf_bits & PTE_W else CLASS_DIRECT
-        if classes[page] & (wanted | CLASS_FETCHED) != wanted or not self._pages.a20_open:
+        if page < 0 or self._classes[page] & (wanted | CLASS_FETCHED) != wanted or not self._pages.a20_open:
             return -1
-        return frames[page] << 12 | address & 0xFFF
+        return self._frames[page] << 12 | address & 0xFFF
+
+    def _direct_32bit(self, address: int, leaf_bits: int) -> int:
+        """The page of `_direct`, or -1."""
+        q, classes, frames, words = self._q, self._classes, self._frames, self._words
+        page = q[Q_CR3] >> 12
+        if page >= PAGES or not classes[page] & CLASS_DIRECT:
+            return -1
+        entry = words[frames[page] << 10 | address >> 22]
+        if entry & _READABLE != _READABLE:
+            return -1
+        if entry & PTE_PS and q[Q_CR4] & CR4_PSE:
+            return entry >> 22 << 10 | address >> 12 & 0x3FF if entry & leaf_bits == leaf_bits else -1
+        table = entry >> 12
+        if not entry & PTE_W or not classes[table] & CLASS_DIRECT:
+            return -1
+        entry = words[frames[table] << 10 | address >> 12 & 0x3FF]
+        return entry >> 12 if entry & leaf_bits == leaf_bits else -1
+
+    def _direct_pae(self, address: int, leaf_bits: int) -> int:
+        """The page of `_direct`, or -1; entries beyond 4 GiB take the long way."""
+        q, classes, frames, quads = self._q, self._classes, self._frames, self._quads
+        page = q[Q_CR3] >> 12
+        if page >= PAGES or not classes[page] & CLASS_DIRECT:
+            return -1
+        entry = quads[frames[page] << 9 | (q[Q_CR3] >> 3 & 0x1FC) + (address >> 30)]
+        table = entry >> 12
+        if not entry & PTE_P or table >= PAGES or not classes[table] & CLASS_DIRECT:
+            return -1
+        entry = quads[frames[table] << 9 | address >> 21 & 0x1FF]
+        table = (entry & ~PTE_NX) >> 12
+        if entry & _READABLE != _READABLE or table >= PAGES:
+            return -1
+        if entry & PTE_PS:
+            return table & ~0x1FF | address >> 12 & 0x1FF if entry & leaf_bits == leaf_bits else -1
+        if not entry & PTE_W or not classes[table] & CLASS_DIRECT:
+            return -1
+        entry = quads[frames[table] << 9 | address >> 12 & 0x1FF]
+        page = (entry & ~PTE_NX) >> 12
+        return page if entry & leaf_bits == leaf_bits and page < PAGES else -1
 
     def _set_bits(self, address: int, entry: int, bits: int) -> None:
         self._pages.write(address, bytes([(entry | bits) & 0xFF]))
