@@ -44,6 +44,16 @@ class ReceiveBuffer:
             self._context.call_soon(received)
         return True
 
+    def pump(self, read: Callable[[], bytes]) -> None:
+        """Feed what `read` gives, on the reader's thread, until it gives nothing or fails or the buffer is closed."""
+        while True:
+            try:
+                data = read()
+            except OSError:
+                return
+            if not data or not self.feed(data):
+                return
+
     def read(self, size: int) -> bytes:
         with self._room:
             data = bytes(self._data[:size])

@@ -71,13 +71,7 @@ class DescriptorStream:
             view = view[os.write(self._writer, view) :]
 
     def _pump(self) -> None:
-        while True:
-            try:
-                data = os.read(self._reader, _CHUNK)
-            except OSError:
-                return
-            if not data or not self._receive.feed(data):
-                return
+        self._receive.pump(lambda: os.read(self._reader, _CHUNK))
 
     def write(self, data: bytes) -> None:
         self._send.put(data)

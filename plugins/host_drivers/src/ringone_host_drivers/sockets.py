@@ -66,13 +66,7 @@ class SocketStream:
         self._pump(self._socket)
 
     def _pump(self, peer: socket.socket) -> None:
-        while True:
-            try:
-                data = peer.recv(_CHUNK)
-            except OSError:
-                return
-            if not data or not self._receive.feed(data):
-                return
+        self._receive.pump(lambda: peer.recv(_CHUNK))
 
     def write(self, data: bytes) -> None:
         self._send.put(data)
