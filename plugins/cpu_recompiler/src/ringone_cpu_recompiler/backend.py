@@ -15,14 +15,29 @@ from ringone.api.memory import MapChange
 from ringone_cpu_recompiler import cpuid, layout, state
 from ringone_cpu_recompiler.descriptors import Descriptors
 from ringone_cpu_recompiler.engine import ACCESS_COST, Engine, Stop
-from ringone_cpu_recompiler.env import CS, D_HFLAGS2, EAX, EBX, ECX, EDX, ESP, FLAG_IF, FLAG_RF, FLAG_VM, HF2_NMI, Q_EFLAGS, Q_EIP, SS
+from ringone_cpu_recompiler.env import (
+    CS,
+    D_ERROR_CODE,
+    D_EXCEPTION_IS_INT,
+    D_HFLAGS2,
+    EAX,
+    EBX,
+    ECX,
+    EDX,
+    ESP,
+    FLAG_IF,
+    FLAG_RF,
+    FLAG_VM,
+    HF2_NMI,
+    Q_EFLAGS,
+    Q_EIP,
+    SS,
+)
 from ringone_cpu_recompiler.interrupts import Interrupts, Source, TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
 from ringone_cpu_recompiler.paging import GuestFault
 from ringone_cpu_recompiler.tasks import TaskSwitcher
 
-_D_IS_INT = layout.ERROR_CODE // 4 + 1
-_D_ERROR_CODE = layout.ERROR_CODE // 4
 _VECTOR_DB = 1
 _VECTOR_NMI = 2
 _VECTOR_UD = 6
@@ -232,13 +247,13 @@ class RecompilerBackend:
     def exception(self, vector: int) -> None:
         d = self._env.d
         try:
-            if d[_D_IS_INT]:
+            if d[D_EXCEPTION_IS_INT]:
                 self._soft_interrupts += 1
-                d[_D_IS_INT] = 0
+                d[D_EXCEPTION_IS_INT] = 0
                 self._interrupts.deliver_int(vector)
             else:
                 self._exceptions[vector & 0xFF] += 1
-                self._interrupts.deliver(vector, Source.EXCEPTION, d[_D_ERROR_CODE] & 0xFFFF)
+                self._interrupts.deliver(vector, Source.EXCEPTION, d[D_ERROR_CODE] & 0xFFFF)
         except TripleFault:
             self._stop_for_shutdown()
 

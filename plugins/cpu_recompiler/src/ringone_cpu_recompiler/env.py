@@ -33,6 +33,7 @@ D_SELECTOR = tuple((layout.SEGMENTS + layout.SEGMENT_SIZE * n) // 4 for n in ran
 D_LIMIT = tuple(index + 4 for index in D_SELECTOR)
 D_FLAGS = tuple(index + 5 for index in D_SELECTOR)
 D_ERROR_CODE = layout.ERROR_CODE // 4
+D_EXCEPTION_IS_INT = D_ERROR_CODE + 1
 D_OLD_EXCEPTION = layout.OLD_EXCEPTION // 4
 
 # EFLAGS.
