@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from ringone.api.devices import PortRead, PortWrite
 from ringone.api.errors import AddressOverlapError, AssemblyError, BackendError, DeviceError
+from ringone.shadowing import ShadowingLog
 from ringone.widths import ALL_ONES, WIDEST, width_mask
 
 PORT_COUNT = 1 << 16
@@ -66,10 +67,9 @@ class PortSpace:
         self._reads: list[_ReadSlot] = [self._no_read] * PORT_COUNT
         self._writes: list[_WriteSlot] = [self._no_write] * PORT_COUNT
         self._reported: set[int] = set()
-        self._shadowed: set[tuple[str, str]] = set()
         self.unmapped_reads = 0
         self.unmapped_writes = 0
-        self.shadowings = 0
+        self._shadowing = ShadowingLog(self._log)
 
     # --- Access -----------------------------------------------------------------------------------------------------------------------------------------------
 
@@ -195,14 +195,19 @@ class PortSpace:
         return tuple(self._claims)
 
     def statistics(self) -> Mapping[str, int]:
-        return {"UnmappedPortReads": self.unmapped_reads, "UnmappedPortWrites": self.unmapped_writes, "ShadowedPortRanges": self.shadowings}
+        return {"UnmappedPortReads": self.unmapped_reads, "UnmappedPortWrites": self.unmapped_writes, "ShadowedPortRanges": self._shadowing.count}
+
+    @property
+    def shadowings(self) -> int:
+        """How often a claim came to cover another."""
+        return self._shadowing.count
 
     def changed(self, claim: PortClaim, former_base: int) -> None:
         """`claim` was moved from `former_base`, enabled or disabled."""
         if claim.enabled:
             self._claims.remove(claim)
             self._claims.append(claim)
-            self._note_shadowing(claim)
+            self._shadowing.note(claim, self._rival(claim))
         self._refill(former_base, former_base + claim.count)
         if claim.base != former_base:
             self._refill(claim.base, claim.base + claim.count)
@@ -214,16 +219,6 @@ class PortSpace:
             if (claim.read and other.read) or (claim.write and other.write):
                 return other
         return None
-
-    def _note_shadowing(self, claim: PortClaim) -> None:
-        rival = self._rival(claim)
-        if rival is None:
-            return
-        self.shadowings += 1
-        pair = (claim.owner, rival.owner)
-        if pair not in self._shadowed:
-            self._shadowed.add(pair)
-            self._log.warning("%s now covers %s (reported once)", claim, rival)
 
     def _refill(self, start: int, end: int) -> None:
         """Work out the slots of the ports from `start` up to `end` anew."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from ringone.api.errors import AddressOverlapError, AssemblyError, BackendError, ConfigError, DeviceError
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, MemoryBlock, MemoryListener, MmioRead, MmioWrite, PageKind
 from ringone.hostmemory import BlockStore, StoredBlock, reserve
+from ringone.shadowing import ShadowingLog
 from ringone.widths import ALL_ONES, WIDEST, width_mask
 
 PAGE_COUNT = 1 << 20
@@ -90,11 +91,10 @@ class AddressSpace:
         self._memory_changed: MemoryListener | None = None
         self._code_changed: CodeListener | None = None
         self._reported: set[int] = set()
-        self._shadowed: set[tuple[str, str]] = set()
         self.unmapped_reads = 0
         self.unmapped_writes = 0
         self.dropped_dma = 0
-        self.shadowings = 0
+        self._shadowing = ShadowingLog(self._log)
         self.map_memory("ram", self._store.ram, 0, ram_bytes)
 
     # --- Host memory ------------------------------------------------------------------------------------------------------------------------------------------
@@ -184,12 +184,17 @@ class AddressSpace:
     def regions(self) -> tuple[MappedRegion, ...]:
         return tuple(self._regions)
 
+    @property
+    def shadowings(self) -> int:
+        """How often a region came to cover another of its priority."""
+        return self._shadowing.count
+
     def changed(self, region: MappedRegion, former_base: int) -> None:
         """`region` was moved from `former_base`, enabled or disabled."""
         if region.enabled:
             self._regions.remove(region)
             self._regions.append(region)
-            self._note_shadowing(region)
+            self._shadowing.note(region, self._rival(region))
         page_count = region.size >> PAGE_SHIFT
         changes = self._repaint(former_base >> PAGE_SHIFT, page_count)
         if region.base != former_base:
@@ -203,16 +208,6 @@ class AddressSpace:
             if other is not region and other.enabled and other.priority == region.priority and other.base < end and region.base < other.base + other.size:
                 return other
         return None
-
-    def _note_shadowing(self, region: MappedRegion) -> None:
-        rival = self._rival(region)
-        if rival is None:
-            return
-        self.shadowings += 1
-        pair = (region.owner, rival.owner)
-        if pair not in self._shadowed:
-            self._shadowed.add(pair)
-            self._log.warning("%s now covers %s (reported once)", region, rival)
 
     def _repaint(self, first: int, count: int) -> list[MapChange]:
         """Flatten the pages anew and say which of them changed."""
@@ -444,5 +439,5 @@ class AddressSpace:
             "UnmappedReads": self.unmapped_reads,
             "UnmappedWrites": self.unmapped_writes,
             "DroppedDma": self.dropped_dma,
-            "ShadowedRegions": self.shadowings,
+            "ShadowedRegions": self._shadowing.count,
         }
