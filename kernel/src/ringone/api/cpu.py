@@ -13,6 +13,7 @@ from ringone.api import API_VERSION
 
 if TYPE_CHECKING:
     from ringone.api.memory import MapChange, PhysicalMemory
+    from ringone.api.scan import CodeScanner
 
 
 class ExitReason(enum.Enum):
@@ -144,6 +145,10 @@ class CpuContext(Protocol):
     @property
     def now_ns(self) -> Callable[[], int]:
         """Virtual time, for the time-stamp counter."""
+        ...
+
+    def code_scanner(self, name: str) -> CodeScanner:
+        """A new code scanner with its default options. Raises `ConfigError` where none of that name is installed; the message lists those that are."""
         ...
 
 

@@ -17,6 +17,7 @@ from ringone.api.cpu import CpuBackend, CpuModel
 from ringone.api.devices import Device, DeviceSpec, InterruptController
 from ringone.api.errors import AssemblyError, BackendError, DeviceError, RingOneError, UnconnectedPinError
 from ringone.api.firmware import FirmwareImage
+from ringone.api.scan import CodeScanner, CodeScannerSpec
 from ringone.bus import PortSpace
 from ringone.clock import VirtualClock
 from ringone.device_context import ComponentContext, InterfaceRegistry, MachineParts
@@ -25,6 +26,7 @@ from ringone.log import component_logger
 from ringone.machine.pacing import Pace, make_pace
 from ringone.machine.plan import MACHINE_LINKS, Plan, PlannedDevice, PlannedDriver
 from ringone.memory import AddressSpace
+from ringone.options import bind_options
 from ringone.stats import Statistics
 
 if TYPE_CHECKING:
@@ -103,6 +105,11 @@ class _CpuContext:
     write_port: Callable[[int, int, int], None]
     acknowledge_interrupt: Callable[[], int]
     now_ns: Callable[[], int]
+    scanners: Mapping[str, CodeScannerSpec]
+
+    def code_scanner(self, name: str) -> CodeScanner:
+        spec = self.scanners[name]
+        return spec.create(bind_options(spec.options, {}, source=f"code scanner {name}"))
 
 
 @attrs.frozen(kw_only=True)
@@ -240,6 +247,7 @@ class _Assembler:
             write_port=parts.ports.write,
             acknowledge_interrupt=self._interrupt_acknowledge(),
             now_ns=parts.clock.now_ns,
+            scanners=self._plan.scanners,
         )
         try:
             cpu = spec.create(context, self._plan.cpu_options)

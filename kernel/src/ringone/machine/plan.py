@@ -17,6 +17,7 @@ from ringone.api.devices import DeviceSpec
 from ringone.api.drivers import HostDriverSpec
 from ringone.api.errors import AssemblyError, ConfigError, ConfigErrors, UnconnectedPinError
 from ringone.api.firmware import FirmwareImage, FirmwareSpec
+from ringone.api.scan import CodeScannerSpec
 from ringone.config import RESERVED_IDS
 from ringone.device_context import matches
 from ringone.options import bind_options
@@ -51,6 +52,7 @@ class Plan:
     config: MachineConfig
     cpu: CpuBackendSpec
     cpu_options: Any
+    scanners: Mapping[str, CodeScannerSpec]
     firmware: FirmwareImage
     devices: tuple[PlannedDevice, ...]
     drivers: tuple[PlannedDriver, ...]
@@ -73,7 +75,15 @@ def make_plan(config: MachineConfig, registry: PluginRegistry) -> Plan:
         raise errors[0] if len(errors) == 1 else ConfigErrors(errors)
     _check_connections(blueprint, {device.config.id: device.spec for device in devices})
     return Plan(
-        config=config, cpu=cpu, cpu_options=cpu_options, firmware=firmware, devices=devices, drivers=drivers, wires=blueprint.wires, links=blueprint.links
+        config=config,
+        cpu=cpu,
+        cpu_options=cpu_options,
+        scanners=registry.code_scanners(),
+        firmware=firmware,
+        devices=devices,
+        drivers=drivers,
+        wires=blueprint.wires,
+        links=blueprint.links,
     )
 
 

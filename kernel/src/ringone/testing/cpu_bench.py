@@ -6,6 +6,7 @@ whose gates all lead to a recorder that writes down what the processor pushed an
 
 from __future__ import annotations
 
+import functools
 import logging
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,9 @@ import attrs
 from keystone import KS_ARCH_X86, KS_MODE_16, KS_MODE_32, Ks
 
 from ringone.api.cpu import CpuBackend, CpuContext, CpuModel, CpuState, ExitReason, RunBudget, SegmentState, TableState
+from ringone.api.scan import CodeScanner
 from ringone.memory import AddressSpace
+from ringone.plugins import PluginRegistry
 
 RAM_BYTES = 4 << 20
 GDT = 0x2000
@@ -71,6 +74,11 @@ class Outcome:
         return self.state.gpr[("eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi").index(name)]
 
 
+@functools.cache
+def _registry() -> PluginRegistry:
+    return PluginRegistry()
+
+
 class BenchContext:
     """The `CpuContext` of the bench: ports and interrupts are Python lists, time stands still unless a test moves it."""
 
@@ -96,6 +104,10 @@ class BenchContext:
     def write_port(self, port: int, size: int, value: int) -> None:
         self.port_accesses.append(("out", port, size, value))
         self.on_port()
+
+    def code_scanner(self, name: str) -> CodeScanner:
+        spec = _registry().code_scanners()[name]
+        return spec.create(spec.options())
 
     def acknowledge_interrupt(self) -> int:
         vector = self.vectors.pop(0)

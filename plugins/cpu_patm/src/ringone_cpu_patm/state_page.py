@@ -1,0 +1,33 @@
+"""The page of VMM memory that patches and the VMM share: offsets in it. It plays the part of VirtualBox's PATMGCSTATE.
+
+Words are 32 bits unless they say otherwise. The guest's kernel could write to the page, so the VMM masks whatever it reads back.
+"""
+
+from __future__ import annotations
+
+VIRTUAL_FLAGS = 0x00
+"""The guest's EFLAGS.IF (bit 9) and IOPL (bits 12-13), and nothing else. The processor's own IF is always 1 and its IOPL 0."""
+PENDING = 0x04
+"""0x200 while an interrupt waits for the virtual IF, else 0."""
+KERNEL_CS = 0x08
+"""The guest's CS selector as the guest knows it (RPL 0)."""
+SCRATCH = 0x10
+"""Eight words for whatever one replacement needs until its end."""
+CR0 = 0x40
+CR2 = 0x48
+CR3 = 0x4C
+CR4 = 0x50
+DR = 0x60
+"""DR0 to DR7."""
+GDTR = 0x80
+"""As SGDT stores it: 16 bits limit, 32 bits base."""
+IDTR = 0x88
+LDTR = 0x90
+"""Selector, zero-extended."""
+TR = 0x94
+HITS = 0x100
+"""One word for each `Kind`, by its number: how often replacements of that kind began. They wrap."""
+CPUID = 0x400
+"""Rows of six words: leaf, subleaf, EAX, EBX, ECX, EDX. Subleaf 0xFFFFFFFF stands for any. The last row matches every leaf (leaf 0xFFFFFFFF)."""
+CPUID_ROWS = 64
+SIZE = 0x1000
