@@ -295,6 +295,12 @@ class RecompilerBackend:
         except TripleFault:
             self._stop_for_shutdown()
 
+    def odd_ring_code(self, address: int, size: int) -> None:
+        """Rings 1 and 2 are the guest's own here."""
+
+    def watched_write(self, address: int, size: int, value: int) -> None:
+        """No page is watched."""
+
     def _sysenter(self, msr_cs: int) -> None:
         env = self._env
         q = env.q

@@ -47,6 +47,7 @@ from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
+from ringone_cpu_recompiler.vmm import VMM_BASE, Vmm, Watch
 
 MMIO_BASE = 1 << 36
 OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
@@ -74,6 +75,8 @@ much, in the end an endless one (0)."""
 _LONGEST_PATIENCE = 0xFFFF
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
+_GUARD = 1
+_STOP_HERE = 2
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 
 
@@ -83,6 +86,8 @@ class Stop(enum.Enum):
     STOPPED = "stopped"
     """At a block boundary: budget, exit request or deliverable interrupt."""
     HALTED = "halted"
+    WATCHED = "watched"
+    """In front of a write to a page under `vmm.Watch.STOP`, whose guest-physical number is `Engine.watched_page`."""
     FAULT = "fault"
     """A page fault, or a forbidden port access: `Engine.fault` holds it; EIP is at the instruction."""
 
@@ -100,6 +105,18 @@ class EngineEvents(Protocol):
     def fast_call(self, opcode: int) -> None:
         """SYSENTER (0x34) or SYSCALL (0x05): EIP is at it; leave EIP where the guest goes on."""
         ...
+
+    def odd_ring_code(self, address: int, size: int) -> None:
+        """New code at ring 1 is about to run for the first time; `Engine.stop_here` keeps it from running now."""
+        ...
+
+    def watched_write(self, address: int, size: int, value: int) -> None:
+        """Do a guest's write to a page under `vmm.Watch.TELL`."""
+        ...
+
+
+class _WatchedWrite(Exception):
+    """A write to a page under `Watch.STOP`."""
 
 
 class Engine:
@@ -155,6 +172,8 @@ class Engine:
         self._guard_request = control[stubs.GUARD_REQUEST : stubs.GUARD_REQUEST + 2].cast("H")
         self._interrupt_waiting = control[stubs.INTERRUPT_WAITING : stubs.INTERRUPT_WAITING + 4].cast("I")
         self._words = control.cast("Q")
+        self.vmm = Vmm(self._unicorn, self._words, self._pages)
+        self.watched_page = -1
         self._progress = 0
         self._allowance = 0
         self._install_hooks()
@@ -239,9 +258,12 @@ class Engine:
         """Run guest code for at most `allowance` progress units. Raises what a callback raised."""
         while True:
             stop = self._run(allowance)
-            if not self._guard_request[0]:
+            request = self._guard_request[0]
+            if not request:
                 return stop
             self._guard_request[0] = 0
+            if request & _STOP_HERE:
+                return stop
             if self._start_over:
                 self._forget_translations()
             else:
@@ -255,6 +277,7 @@ class Engine:
         words = self._words
         words[stubs.STOPPED // 8] = 0
         self._pending_fault = None
+        self.watched_page = -1
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], 0, 0, 0)
         self._used = allowance - self._budget[0]
@@ -267,6 +290,8 @@ class Engine:
             raise failure
         if words[stubs.STOPPED // 8]:
             return Stop.STOPPED
+        if self.watched_page >= 0:
+            return Stop.WATCHED
         if self._pending_fault is not None:
             self.fault, self._pending_fault = self._pending_fault, None
             self.fault.address = self._invalid_address.value & 0xFFFFFFFF
@@ -281,6 +306,10 @@ class Engine:
     def progress(self) -> int:
         """Bytes of guest code executed, and what port accesses cost."""
         return self._progress + self._allowance - self._budget[0]
+
+    def stop_here(self) -> None:
+        """Return from `run` at the start of the next block, or of the one that is shown. Machine's thread, from a callback."""
+        self._guard_request[0] |= _STOP_HERE
 
     def request_exit(self) -> None:
         self._exit_request[0] = 1
@@ -329,6 +358,16 @@ class Engine:
                 high = min(start + size, page + 1 << PAGE_SHIFT)
                 self._drop_translations(page, low & PAGE_SIZE - 1, high - low)
 
+    def drop_code(self, page: int) -> None:
+        """Forget the translations of a guest-physical page."""
+        if page < PAGES and self._classes[page] & CLASS_DIRECT:
+            self._drop_translations(page)
+
+    def drop_vmm_code(self, offset: int, size: int) -> None:
+        """Forget the translations of the VMM's own memory."""
+        with self._identity_fills():
+            self._unicorn.remove_cache(VMM_BASE + offset, VMM_BASE + offset + size)
+
     def _drop_translations(self, page: int, offset: int = 0, size: int = PAGE_SIZE) -> None:
         self.code_invalidations += 1
         address = (self._frames[page] << PAGE_SHIFT) + offset
@@ -359,6 +398,8 @@ class Engine:
         except GuestFault as fault:
             self._pending_fault = fault
             return False
+        except _WatchedWrite:
+            return False
         except BaseException as failure:
             self._fail(failure)
             paddr, rights = MMIO_BASE + (PAGES << PAGE_SHIFT), binding.UC_PROT_ALL
@@ -367,8 +408,12 @@ class Engine:
         return True
 
     def _fill(self, address: int, access: int) -> tuple[int, int]:
-        """``(Unicorn's address, PROT bits)`` for one page. Raises `GuestFault`."""
+        """``(Unicorn's address, PROT bits)`` for one page. Raises `GuestFault`, and `_WatchedWrite` where a write must not happen yet."""
         user = self.env.cpl == 3
+        if self.vmm.contains(address):
+            answer = self.vmm.answer(address, access, self.env.d[D_HFLAGS], user and access != FETCH and self._is_system_access(address))
+            if answer is not None:
+                return answer
         try:
             physical, rights = self.paging.translate(address, access, user)
         except GuestFault:
@@ -384,12 +429,18 @@ class Engine:
         frame = self._frames[page]
         paddr = frame << PAGE_SHIFT
         if access == FETCH:
+            view = self.vmm.view(page, address, self.env.d[D_HFLAGS])
+            if view:
+                return view, binding.PROT_EXEC
             if not page_class & CLASS_FETCHED:
                 self._classes[page] |= CLASS_FETCHED
                 self._patience[frame] = self._next_patience.get(frame, _DATA_AGAIN_AFTER)
                 self._unicorn.flush_tlb()
             return paddr, binding.PROT_READ | binding.PROT_EXEC
         if access == WRITE and not page_class & CLASS_WRITABLE:
+            if self.vmm.watched.get(page) is Watch.STOP:
+                self.watched_page = page
+                raise _WatchedWrite
             return MMIO_BASE + (page << PAGE_SHIFT), binding.PROT_WRITE
         if page_class & CLASS_FETCHED:
             return paddr, self._rights_to_code_page(page, frame, access, rights)
@@ -400,7 +451,7 @@ class Engine:
     def _rights_to_code_page(self, page: int, frame: int, access: int, rights: int) -> int:
         """PROT bits for a data access. Where it is mapped no-execute, or its patience is over, the page becomes data on a write."""
         if access == READ:
-            return binding.PROT_READ if rights & PTE_NX else binding.PROT_READ | binding.PROT_EXEC
+            return binding.PROT_READ if rights & PTE_NX or self.vmm.active else binding.PROT_READ | binding.PROT_EXEC
         patience = self._patience[frame]
         if patience != 1 and not rights & PTE_NX:
             self._patience[frame] = patience - 1 if patience else 0
@@ -424,9 +475,10 @@ class Engine:
             return False
         return self.instruction.uses_tables()
 
-    def _block_hook(self, _uc: int, _address: int, size: int, _user: int) -> None:
+    def _block_hook(self, _uc: int, address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""
-        if self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or self._wants_attention():
+        wants_stop = self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or self._wants_attention()
+        if wants_stop and not self.vmm.contains(address):
             self._words[stubs.STOPPED // 8] = 1
             self._unicorn.stop()
         else:
@@ -439,6 +491,11 @@ class Engine:
         """A block was translated and will run next."""
         try:
             described = binding.TranslationBlock.from_address(block)
+            if self.env.cpl == 1:
+                if not self.vmm.contains(described.pc):
+                    self._events.odd_ring_code(described.pc, described.size)
+                if self.vmm.active:
+                    return
             found = self._io_guard.instructions(described.pc, described.size)
             if not self._no_exit_request.value:
                 self._no_exit_request.value = True
@@ -452,7 +509,7 @@ class Engine:
         for address in instructions:
             if address not in self._guarded:
                 self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._guard_callback, at=address)
-        self._guard_request[0] = 1
+        self._guard_request[0] |= _GUARD
         self._start_over = len(self._guarded) > MAX_GUARDED
         try:
             for address in {start, start + size - 1}:
@@ -530,6 +587,9 @@ class Engine:
         if offset >= PAGES << PAGE_SHIFT:
             return
         try:
+            if offset >> PAGE_SHIFT in self.vmm.watched:
+                self._events.watched_write(offset, size, value)
+                return
             self._memory.mmio_write(offset, size, value)
         except BaseException as failure:
             self._fail(failure)

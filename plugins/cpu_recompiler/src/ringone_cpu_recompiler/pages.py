@@ -9,6 +9,7 @@ import array
 import re
 import struct
 from collections.abc import Sequence
+from typing import Any
 
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, PageKind, PhysicalMemory
 
@@ -36,6 +37,8 @@ class Pages:
         self.backing = memory.backing
         self.classes = bytearray(PAGES)
         self.frames = array.array("I", bytes(4 * PAGES))
+        self.watched: dict[int, Any] = {}
+        """Pages whose writes somebody looks at, and how: not writable here."""
         self._a20_mask = memory.a20_mask
         self.a20_open = True
 
@@ -54,8 +57,18 @@ class Pages:
                     if frame == frames[page]:
                         classes[page] |= former[index] & CLASS_FETCHED
                     frames[page] = frame
+        for page in self.watched:
+            classes[page] &= ~CLASS_WRITABLE
         self._a20_mask = memory.a20_mask
         self.a20_open = memory.a20_mask == _ALL_ADDRESSES
+
+    def watch(self, page: int, how: Any) -> None:
+        self.watched[page] = how
+        self.classes[page] &= ~CLASS_WRITABLE
+
+    def unwatch(self, page: int) -> None:
+        if self.watched.pop(page, None) is not None and self._memory.kinds[page] == PageKind.RAM:
+            self.classes[page] |= CLASS_WRITABLE
 
     def read(self, address: int, size: int) -> bytes:
         """Bytes that do not cross a page. MMIO and unmapped memory read all ones."""

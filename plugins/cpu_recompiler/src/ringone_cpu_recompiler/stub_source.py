@@ -25,6 +25,11 @@ from ringone_cpu_recompiler.stubs import (
     SLOW_EDGE,
     SLOW_FILL,
     STOPPED,
+    VIEWS,
+    WINDOW_BASE,
+    WINDOW_CODE,
+    WINDOW_FRAME,
+    WINDOW_SIZE,
 )
 
 if TYPE_CHECKING:
@@ -67,6 +72,13 @@ class _Code(Assembler):
         self.reg_imm(Code.CMP_RM32_IMM8, Register.EDX, access)
         self.branch(Code.JE_REL32_64, label)
 
+    def in_window(self, address: RegisterNumber, control: RegisterNumber, label: str) -> None:
+        """Jump where a linear address lies in the VMM's window; EAX becomes the offset from its start."""
+        self.move(Register.EAX, address)
+        self.reg_mem(Code.SUB_R32_RM32, Register.EAX, MemoryOperand(control, displ=WINDOW_BASE))
+        self.reg_mem(Code.CMP_R32_RM32, Register.EAX, MemoryOperand(control, displ=WINDOW_SIZE))
+        self.branch(Code.JB_REL32_64, label)
+
     def jump(self, label: str) -> None:
         self.branch(Code.JMP_REL32_64, label)
 
@@ -94,22 +106,24 @@ def _block_stub() -> Assembler:
     code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.HFLAGS), HF_INHIBIT_IRQ)
     code.branch(Code.JNE_REL32_64, "go on")
     code.label("stop")
+    code.in_window(Register.ESI, control, "in the window")
     code.mem_imm(Code.MOV_RM64_IMM32, MemoryOperand(control, displ=STOPPED), 1)
     code.mem(Code.JMP_RM64, MemoryOperand(control, displ=EMU_STOP))
+    code.label("in the window")
+    code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
+    code.op(Code.RETNQ)
     return code
 
 
 def _edge_stub() -> Assembler:
-    """(uc, block, previous block, control): new translations of ring-3 code go to Python, the others on their way."""
+    """(uc, block, previous block, control): new translations of ring-1 and ring-3 code go to Python, the others on their way."""
     code = _Code()
     control = Register.RCX
     code.load(Register.RAX, control, ENV, wide=True)
-    code.load(Register.EAX, Register.RAX, layout.HFLAGS)
-    code.mask(Register.EAX, HF_CPL)
-    code.reg_imm(Code.CMP_RM32_IMM8, Register.EAX, 3)
-    code.branch(Code.JE_REL32_64, "ring 3")
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.HFLAGS), 1)
+    code.branch(Code.JNE_REL32_64, "odd ring")
     code.op(Code.RETNQ)
-    code.label("ring 3")
+    code.label("odd ring")
     code.mem(Code.JMP_RM64, MemoryOperand(control, displ=SLOW_EDGE))
     return code
 
@@ -132,6 +146,8 @@ class _FillStub:
         code.reg(Code.PUSH_R64, Register.RBX)
         code.reg(Code.PUSH_R64, Register.RBP)
         code.load(Register.R9, Register.R8, ENV, wide=True)
+        code.in_window(Register.ESI, Register.R8, "window")
+        code.label("guest")
         code.load(Register.EAX, Register.R9, layout.CR)
         code.bit_set(Register.RAX, CR0_PG.bit_length() - 1, "paging")
         code.move(Register.R11D, Register.ESI)
@@ -302,10 +318,8 @@ class _FillStub:
         code.label("frame")
         self._page_class()
         code.bit_clear(Register.RBX, 0, "slow")
-        code.load(Register.R9, Register.R8, FRAMES, wide=True)
-        code.reg_mem(Code.MOV_R32_RM32, Register.EAX, MemoryOperand(Register.R9, index=Register.RAX, scale=4))
-        code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
         code.if_access(binding.MEM_FETCH, "fetch")
+        self._frame_address()
         code.bit_set(Register.RBX, 2, "data access to a code page")
         code.if_access(binding.MEM_WRITE, "write")
         code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ)
@@ -329,6 +343,62 @@ class _FillStub:
         code.reg(Code.POP_R64, Register.RBX)
         code.mem(Code.JMP_RM64, MemoryOperand(Register.R8, displ=SLOW_FILL))
 
+    def _frame_address(self) -> None:
+        """RAX: from guest-physical page to the engine's physical address."""
+        code = self.code
+        code.load(Register.R9, Register.R8, FRAMES, wide=True)
+        code.reg_mem(Code.MOV_R32_RM32, Register.EAX, MemoryOperand(Register.R9, index=Register.RAX, scale=4))
+        code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
+
+    def _answer_fetch(self) -> None:
+        """At ring 1 the VMM's view of the page, where there is one for this linear address; else the page, if code was fetched from it before."""
+        code = self.code
+        code.label("fetch")
+        code.load(Register.R9, Register.R8, VIEWS, wide=True)
+        code.reg_reg(Code.TEST_RM64_R64, Register.R9, Register.R9)
+        code.branch(Code.JE_REL32_64, "plain fetch")
+        code.reg_mem(Code.MOV_R64_RM64, Register.R9, MemoryOperand(Register.R9, index=Register.RAX, scale=8))
+        code.reg_reg(Code.TEST_RM64_R64, Register.R9, Register.R9)
+        code.branch(Code.JE_REL32_64, "plain fetch")
+        code.load(Register.R10, Register.R8, ENV, wide=True)
+        code.load(Register.R10D, Register.R10, layout.HFLAGS)
+        code.mask(Register.R10D, HF_CPL)
+        code.reg_imm(Code.CMP_RM32_IMM8, Register.R10D, 1)
+        code.branch(Code.JNE_REL32_64, "plain fetch")
+        code.move(Register.EAX, Register.R9D)
+        code.reg_imm(Code.SHR_RM64_IMM8, Register.R9, 32)
+        code.move(Register.R10D, Register.ESI)
+        code.shift_right(Register.R10D, 12)
+        code.reg_reg(Code.CMP_R32_RM32, Register.R10D, Register.R9D)
+        code.branch(Code.JNE_REL32_64, "slow")
+        code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
+        code.jump("execute only")
+        code.label("window")
+        code.load(Register.EBX, Register.R9, layout.HFLAGS)
+        code.mask(Register.EBX, HF_CPL)
+        code.reg_imm(Code.CMP_RM32_IMM8, Register.EBX, 3)
+        code.branch(Code.JE_REL32_64, "guest")
+        code.reg_mem(Code.CMP_R32_RM32, Register.EAX, MemoryOperand(Register.R8, displ=WINDOW_CODE))
+        code.branch(Code.JB_REL32_64, "window code")
+        code.if_access(binding.MEM_FETCH, "slow")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_WRITE)
+        code.jump("window frame")
+        code.label("window code")
+        code.reg_imm(Code.CMP_RM32_IMM8, Register.EDX, binding.MEM_FETCH)
+        code.branch(Code.JNE_REL32_64, "slow")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_EXEC)
+        code.label("window frame")
+        code.shift_right(Register.EAX, 12)
+        code.reg_mem(Code.ADD_R32_RM32, Register.EAX, MemoryOperand(Register.R8, displ=WINDOW_FRAME))
+        code.reg_imm(Code.SHL_RM64_IMM8, Register.RAX, 12)
+        code.jump("done")
+        code.label("execute only")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_EXEC)
+        code.jump("done")
+        code.label("plain fetch")
+        code.bit_clear(Register.RBX, 2, "slow")
+        self._frame_address()
+
     def _answer_for_code_page(self) -> None:
         """Under PAE the page may be mapped no-execute here, which Python looks after. A write takes one from the frame's patience (0: endless)."""
         code = self.code
@@ -337,7 +407,10 @@ class _FillStub:
         code.load(Register.R9D, Register.R9, layout.CR + 32)
         code.bit_set(Register.R9, CR4_PAE.bit_length() - 1, "slow")
         code.if_access(binding.MEM_WRITE, "write to a code page")
-        code.jump("executable")
+        code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(Register.R8, displ=VIEWS), 0)
+        code.branch(Code.JE_REL32_64, "executable")
+        code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ)
+        code.jump("done")
         code.label("write to a code page")
         code.bit_clear(Register.RBX, 1, "slow")
         code.reg_reg(Code.MOV_R64_RM64, Register.RBX, Register.RAX)
@@ -352,8 +425,7 @@ class _FillStub:
         code.label("all rights")
         code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.UC_PROT_ALL)
         code.jump("done")
-        code.label("fetch")
-        code.bit_clear(Register.RBX, 2, "slow")
+        self._answer_fetch()
         code.label("executable")
         code.reg_imm(Code.MOV_RM32_IMM32, Register.R9D, binding.PROT_READ | binding.PROT_EXEC)
         code.jump("done")

@@ -5,11 +5,11 @@ convention three routines of a few dozen
 instructions, made with iced-x86 (`stub_source`), do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything:
 slow but right.
 
-`edge` (uc, block, previous block, control): sends new translations of ring-3 code to Python (`io_guard`).
+`edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python.
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
-is asked for, an interrupt waits and the guest can take it, or the task register holds what the engine would fall over.
+is asked for, an interrupt waits and the guest can take it, or the task register holds what the engine would fall over; never inside the VMM's window.
 `fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
-for plain memory. Whatever it cannot
+for plain memory, the VMM's window and its views of guest pages. Whatever it cannot
 decide (faults, MMIO, ROM writes, a page's first fetch, writes to code pages, NX) it leaves to the Python hook, which starts over.
 """
 
@@ -39,7 +39,17 @@ SLOW_FILL = 72
 FILLS = 80
 SLOW_EDGE = 88
 PATIENCE = 96
-CONTROL_SIZE = 104
+VIEWS = 104
+"""Address of the fetch views (`vmm.FetchViews`), 0 while the guest's rings are its own."""
+WINDOW_BASE = 112
+"""Linear address of the VMM's window. 32 bits, as the rest of its words."""
+WINDOW_SIZE = 116
+"""0 while there is no window."""
+WINDOW_CODE = 120
+"""How much of the window, from its start, is code."""
+WINDOW_FRAME = 124
+"""Where the window lies in the engine's physical addresses, in pages."""
+CONTROL_SIZE = 128
 
 _ALIGNMENT = 16
 
