@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ringone.api import statistics as names
 from ringone.api.cpu import CpuContext, CpuState, ExitReason, RunBudget, RunResult
@@ -42,6 +42,7 @@ _VECTOR_DB = 1
 _VECTOR_NMI = 2
 _VECTOR_UD = 6
 _VECTOR_GP = 13
+_VECTOR_PF = 14
 _FLAT_CODE = 0xC09B00
 _FLAT_DATA = 0xC09300
 _OPCODE_SYSENTER = 0x34
@@ -87,15 +88,21 @@ class RecompilerBackend:
         self._code_bytes = 0
         self._interrupts_taken = 0
         self._soft_interrupts = 0
+        self._sysenters = 0
         self._exceptions = [0] * 256
+        self._run_ns = 0
         self.reset()
 
     # --- CpuBackend ----------------------------------------
 
     def run(self, budget: RunBudget) -> RunResult:
-        if budget.progress is not None:
-            return RunResult(reason=self._run_progress(budget.progress))
-        return RunResult(reason=self._run_host_time(budget.host_ns or 0))
+        start = time.monotonic_ns()
+        try:
+            if budget.progress is not None:
+                return RunResult(reason=self._run_progress(budget.progress))
+            return RunResult(reason=self._run_host_time(budget.host_ns or 0))
+        finally:
+            self._run_ns += time.monotonic_ns() - start
 
     def _run_progress(self, progress: int) -> ExitReason:
         limit = self.progress() + progress
@@ -226,7 +233,7 @@ class RecompilerBackend:
             names.INTERRUPTS: self._interrupts_taken,
             names.SOFT_INTERRUPTS: self._soft_interrupts,
             names.EXCEPTIONS: sum(self._exceptions),
-            names.PAGE_FAULTS: self._exceptions[14],
+            names.PAGE_FAULTS: self._exceptions[_VECTOR_PF],
             names.PORT_READS: engine.port_reads,
             names.PORT_WRITES: engine.port_writes,
             names.MMIO_READS: engine.mmio_reads,
@@ -234,10 +241,20 @@ class RecompilerBackend:
             names.TLB_FILLS: engine.fills,
             f"{names.TLB_FILLS}/Slow": engine.slow_fills,
             names.CODE_INVALIDATIONS: engine.code_invalidations,
+            names.TRAPS: self._soft_interrupts + self._sysenters + sum(self._exceptions),
+            names.RAW_TIME: 0,
+            names.RECOMPILER_TIME: self._run_ns,
             "EM/Progress": engine.progress(),
         }
         counters.update((f"{names.EXCEPTIONS}/{vector:02x}", count) for vector, count in enumerate(self._exceptions) if count)
+        counters.update((f"{names.TRAPS}/{cause}", count) for cause, count in self._traps_by_cause() if count)
         return counters
+
+    def _traps_by_cause(self) -> Iterator[tuple[str, int]]:
+        yield "int", self._soft_interrupts
+        yield "sysenter", self._sysenters
+        for vector, count in enumerate(self._exceptions):
+            yield "page-fault" if vector == _VECTOR_PF else f"exception-{vector:02x}", count
 
     def close(self) -> None:
         self._engine.close()
@@ -289,6 +306,7 @@ class RecompilerBackend:
             if opcode != _OPCODE_SYSENTER or not self._has_sysenter:
                 self.invalid_opcode()
             elif not msr_cs & 0xFFFC:
+                self._exceptions[_VECTOR_GP] += 1
                 self._interrupts.fault(GuestFault(_VECTOR_GP, 0))
             else:
                 self._sysenter(msr_cs)
@@ -302,6 +320,7 @@ class RecompilerBackend:
         """No page is watched."""
 
     def _sysenter(self, msr_cs: int) -> None:
+        self._sysenters += 1
         env = self._env
         q = env.q
         q[Q_EFLAGS] &= ~(FLAG_VM | FLAG_IF | FLAG_RF)
