@@ -27,7 +27,11 @@ class Assembler:
         """Name the next instruction."""
         self._pending.append(name)
 
-    def _append(self, instruction: Instruction) -> None:
+    def __len__(self) -> int:
+        return len(self._instructions)
+
+    def add(self, instruction: Instruction) -> None:
+        """Take a finished instruction. A near branch keeps its absolute target; an instruction as declared bytes is copied as it is."""
         index = len(self._instructions)
         instruction.ip = index + 1
         for name in self._pending:
@@ -36,32 +40,35 @@ class Assembler:
         self._instructions.append(instruction)
 
     def op(self, code: CodeNumber) -> None:
-        self._append(Instruction.create(code))
+        self.add(Instruction.create(code))
 
     def reg(self, code: CodeNumber, register: RegisterNumber) -> None:
-        self._append(Instruction.create_reg(code, register))
+        self.add(Instruction.create_reg(code, register))
 
     def reg_reg(self, code: CodeNumber, target: RegisterNumber, source: RegisterNumber) -> None:
-        self._append(Instruction.create_reg_reg(code, target, source))
+        self.add(Instruction.create_reg_reg(code, target, source))
+
+    def imm(self, code: CodeNumber, value: int) -> None:
+        self.add(Instruction.create_u32(code, value))
 
     def reg_imm(self, code: CodeNumber, target: RegisterNumber, value: int) -> None:
-        self._append(Instruction.create_reg_i32(code, target, value) if value < 1 << 31 else Instruction.create_reg_u32(code, target, value))
+        self.add(Instruction.create_reg_i32(code, target, value) if value < 1 << 31 else Instruction.create_reg_u32(code, target, value))
 
     def reg_mem(self, code: CodeNumber, target: RegisterNumber, source: MemoryOperand) -> None:
-        self._append(Instruction.create_reg_mem(code, target, source))
+        self.add(Instruction.create_reg_mem(code, target, source))
 
     def mem_reg(self, code: CodeNumber, target: MemoryOperand, source: RegisterNumber) -> None:
-        self._append(Instruction.create_mem_reg(code, target, source))
+        self.add(Instruction.create_mem_reg(code, target, source))
 
     def mem_imm(self, code: CodeNumber, target: MemoryOperand, value: int) -> None:
-        self._append(Instruction.create_mem_i32(code, target, value))
+        self.add(Instruction.create_mem_i32(code, target, value))
 
     def mem(self, code: CodeNumber, target: MemoryOperand) -> None:
-        self._append(Instruction.create_mem(code, target))
+        self.add(Instruction.create_mem(code, target))
 
     def branch(self, code: CodeNumber, label: str) -> None:
         self._branches.append((len(self._instructions), code, label))
-        self._append(Instruction.create_branch(code, 0))
+        self.add(Instruction.create_branch(code, 0))
 
     def encode(self, address: int) -> bytes:
         """The machine code for this host address. Raises KeyError for a label that was never placed."""
