@@ -1,0 +1,124 @@
+"""Patch code from guest instructions: a pure function over a region of 32-bit kernel code.
+
+Each instruction is either replaced (the tables below), carried over (`relocate`), or, at the region's end only, left to the VMM behind a gate.
+What patch code may rely on: it runs at CPL 1 with IF 1 and IOPL 0, CS and SS are flat and 32 bits wide with RPL 1, and nothing interrupts it but a fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+from iced_x86 import Code, Decoder, Instruction, Register
+
+from ringone_cpu_patm.generators import flags, system
+from ringone_cpu_patm.generators.emitter import SAVED, Emitter
+from ringone_cpu_patm.generators.relocate import carry_over, refusal, refused_target, transfers_control
+from ringone_cpu_patm.patch_code import CannotPatch, Kind, PatchCode
+
+if TYPE_CHECKING:
+    from iced_x86._iced_x86_py import Code as CodeNumber
+
+Generator = Callable[[Emitter, Instruction], None]
+
+_KINDS: Mapping[CodeNumber, Kind] = {
+    Code.CLI: Kind.CLI,
+    Code.STI: Kind.STI,
+    Code.PUSHFD: Kind.PUSHF,
+    Code.PUSHFW: Kind.PUSHF,
+    Code.POPFD: Kind.POPF,
+    Code.POPFW: Kind.POPF,
+    Code.IRETD: Kind.IRET,
+    Code.PUSHD_CS: Kind.PUSH_CS,
+    Code.PUSHW_CS: Kind.PUSH_CS,
+    Code.PUSHD_SS: Kind.PUSH_SS,
+    Code.PUSHW_SS: Kind.PUSH_SS,
+    Code.CPUID: Kind.CPUID,
+    Code.SGDT_M1632: Kind.SGDT,
+    Code.SIDT_M1632: Kind.SIDT,
+    Code.SLDT_RM16: Kind.SLDT,
+    Code.SLDT_R32M16: Kind.SLDT,
+    Code.STR_RM16: Kind.STR,
+    Code.STR_R32M16: Kind.STR,
+    Code.SMSW_RM16: Kind.SMSW,
+    Code.SMSW_R32M16: Kind.SMSW,
+}
+_KINDS_BY_SOURCE = {
+    Code.MOV_RM16_SREG: {Register.CS: Kind.MOV_FROM_CS, Register.SS: Kind.MOV_FROM_SS},
+    Code.MOV_R32M16_SREG: {Register.CS: Kind.MOV_FROM_CS, Register.SS: Kind.MOV_FROM_SS},
+    Code.MOV_R32_CR: dict.fromkeys(system.SPECIAL_REGISTERS, Kind.MOV_FROM_CR),
+    Code.MOV_R32_DR: dict.fromkeys(system.SPECIAL_REGISTERS, Kind.MOV_FROM_DR),
+}
+_GENERATORS: Mapping[Kind, Generator] = {
+    Kind.CLI: flags.cli,
+    Kind.STI: flags.sti,
+    Kind.PUSHF: flags.pushf,
+    Kind.POPF: flags.popf,
+    Kind.IRET: flags.iret,
+    Kind.PUSH_CS: system.push_selector,
+    Kind.PUSH_SS: system.push_selector,
+    Kind.MOV_FROM_CS: system.move_from_selector,
+    Kind.MOV_FROM_SS: system.move_from_selector,
+    Kind.CPUID: system.cpuid,
+    Kind.SGDT: system.sgdt,
+    Kind.SIDT: system.sidt,
+    Kind.SLDT: system.sldt,
+    Kind.STR: system.str_,
+    Kind.SMSW: system.smsw,
+    Kind.MOV_FROM_CR: system.move_from_special,
+    Kind.MOV_FROM_DR: system.move_from_special,
+}
+
+
+def generate(code: bytes, guest_eip: int, *, address: int, state: int, count_hits: bool = True) -> PatchCode:
+    """The patch for the region of whole instructions `code` at linear address `guest_eip`.
+
+    `address` is where the patch will lie and `state` where the state page does, both linear. Raises CannotPatch.
+    """
+    region = _decode(code, guest_eip)
+    last = region[-1]
+    emitter = Emitter(address, state, count_hits=count_hits)
+    for instruction in region:
+        kind = kind_of(instruction)
+        reason = None if kind is not None else refusal(instruction)
+        if instruction.ip != last.ip and (reason or transfers_control(instruction)):
+            raise CannotPatch(f"{instruction} at {instruction.ip:#x} {reason or 'transfers control'} and is not the region's last instruction")
+        if reason:
+            _gate(emitter, instruction)
+        elif kind is not None:
+            emitter.begin(kind, instruction.ip32)
+            _GENERATORS[kind](emitter, instruction)
+        else:
+            emitter.begin_carried_over(instruction.ip32)
+            carry_over(emitter, instruction, code[instruction.ip32 - guest_eip :][: instruction.len])
+    if not transfers_control(last) and not reason:
+        emitter.arrive(last.next_ip32)
+    return emitter.finish()
+
+
+def kind_of(instruction: Instruction) -> Kind | None:
+    """What the instruction would be replaced as; None if nothing replaces it, sensitive or not."""
+    by_source = _KINDS_BY_SOURCE.get(instruction.code)
+    return by_source.get(instruction.op1_register) if by_source is not None else _KINDS.get(instruction.code)
+
+
+def _decode(code: bytes, guest_eip: int) -> list[Instruction]:
+    if not code or guest_eip + len(code) > 1 << 32:
+        raise CannotPatch(f"no region: {len(code)} bytes at {guest_eip:#x}")
+    region = list(Decoder(32, code, ip=guest_eip))
+    for instruction in region:
+        if instruction.is_invalid:
+            raise CannotPatch(f"the bytes at {instruction.ip:#x} are no instruction")
+        reason = refused_target(instruction, guest_eip, len(code))
+        if reason:
+            raise CannotPatch(f"{instruction} at {instruction.ip:#x} {reason}")
+    return region
+
+
+def _gate(emitter: Emitter, instruction: Instruction) -> None:
+    """The instruction is the VMM's to do."""
+    emitter.begin(Kind.GATE, instruction.ip32)
+    emitter.store(SAVED, Register.EAX)
+    emitter.count_with(Register.EAX)
+    emitter.load(Register.EAX, SAVED)
+    emitter.gate()

@@ -1,0 +1,160 @@
+"""Replacements for CLI, STI, PUSHF, POPF and IRET: IF and IOPL live in the state page, every other flag in the processor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from iced_x86 import Code, Instruction, MemoryOperand, Register
+
+from ringone_cpu_patm import state_page
+from ringone_cpu_patm.generators.emitter import IMAGE, IMAGE_CS, IMAGE_EIP, SAVED, SAVED_ESP, SAVED_FLAGS, SAVED_VIRTUAL_FLAGS, VALUE, Emitter
+from ringone_cpu_patm.patch_code import VIRTUAL_FLAGS_TARGET
+
+TF = 1 << 8
+IF = 1 << 9
+IOPL = 3 << 12
+NT = 1 << 14
+RF = 1 << 16
+VM = 1 << 17
+VIF = 1 << 19
+VIP = 1 << 20
+
+BREAKPOINTS_ENABLED = 0xFF
+"""L0 to G3 of DR7."""
+RPL = 3
+ESP = 4
+
+
+def cli(emitter: Emitter, _: Instruction) -> None:
+    emitter.keep_flags()
+    emitter.count()
+    emitter.asm.mem_imm(Code.AND_RM8_IMM8, emitter.word(state_page.VIRTUAL_FLAGS + 1), ~(IF >> 8))
+    emitter.give_flags_back()
+
+
+def sti(emitter: Emitter, _: Instruction) -> None:
+    emitter.keep_flags()
+    emitter.count()
+    emitter.asm.mem_imm(Code.CMP_RM32_IMM8, emitter.word(state_page.PENDING), 0)
+    emitter.gate_if(Code.JNE_REL32_32, emitter.give_flags_back)
+    emitter.asm.mem_imm(Code.OR_RM8_IMM8, emitter.word(state_page.VIRTUAL_FLAGS + 1), IF >> 8)
+    emitter.give_flags_back()
+
+
+def pushf(emitter: Emitter, instruction: Instruction) -> None:
+    """The real IF is 1 and the real IOPL 0, so one LEA makes the guest's image without touching a flag."""
+    emitter.store(SAVED, Register.EAX)
+    emitter.count_with(Register.EAX)
+    emitter.store(SAVED_ESP, Register.ESP)
+    emitter.stack_at(VALUE + 4)
+    emitter.asm.op(Code.PUSHFD)
+    emitter.asm.reg(Code.POP_R32, Register.EAX)
+    emitter.load(Register.ESP, state_page.VIRTUAL_FLAGS)
+    emitter.asm.reg_mem(Code.LEA_R32_M, Register.EAX, MemoryOperand(base=Register.ESP, index=Register.EAX, displ=-IF, displ_size=4))
+    emitter.store(VALUE, Register.EAX)
+    emitter.load(Register.ESP, SAVED_ESP)
+    emitter.load(Register.EAX, SAVED)
+    emitter.asm.mem(Code.PUSH_RM32 if instruction.code == Code.PUSHFD else Code.PUSH_RM16, emitter.word(VALUE))
+
+
+def popf(emitter: Emitter, instruction: Instruction) -> None:
+    """Pop once, into the state page; judge the image there; load the flags from there."""
+    wide = instruction.code == Code.POPFD
+
+    def undo() -> None:
+        emitter.load(Register.EAX, SAVED_FLAGS)
+        emitter.give_flags_back()
+        emitter.add(Register.ESP, -4 if wide else -2)
+
+    emitter.asm.mem(Code.POP_RM32 if wide else Code.POP_RM16, emitter.word(IMAGE))
+    emitter.keep_flags()
+    emitter.store(SAVED_FLAGS, Register.EAX)
+    emitter.count()
+    _gate_if_image_has(emitter, TF, undo)
+    _take_virtual_flags(emitter, IF | IOPL)
+    emitter.store(SAVED_ESP, Register.ESP)
+    emitter.load(Register.EAX, SAVED)
+    emitter.stack_at(IMAGE)
+    emitter.asm.op(instruction.code)
+    emitter.load(Register.ESP, SAVED_ESP)
+
+
+def iret(emitter: Emitter, _: Instruction) -> None:
+    """To ring 3: the virtual flags change, then the processor's own IRETD from the guest's stack. To the same code segment: flags and a jump. Else: a gate.
+
+    RF means "no instruction breakpoint for one instruction". IRETD itself takes it to ring 3. In the same ring it is dropped, since nothing else can show
+    it, unless DR7 has breakpoints: then it is a gate.
+    """
+
+    def undo() -> None:
+        emitter.load(Register.EAX, SAVED_FLAGS)
+        emitter.give_flags_back()
+        emitter.load(Register.ESP, SAVED_ESP)
+
+    _pop_frame(emitter)
+    emitter.keep_flags()
+    emitter.store(SAVED_FLAGS, Register.EAX)
+    emitter.count()
+    _gate_if_nested_task(emitter, undo)
+    _gate_if_image_has(emitter, TF | NT | IOPL | VM | VIF | VIP, undo)
+    emitter.asm.reg_mem(Code.MOVZX_R32_RM16, Register.EAX, emitter.word(IMAGE_CS))
+    emitter.asm.reg_mem(Code.CMP_R16_RM16, Register.AX, emitter.word(state_page.KERNEL_CS))
+    same_ring, no_breakpoint = f"same ring {len(emitter.asm)}", f"no breakpoint {len(emitter.asm)}"
+    emitter.asm.branch(Code.JE_REL32_32, same_ring)
+    emitter.asm.reg(Code.NOT_RM32, Register.EAX)
+    emitter.asm.reg_imm(Code.TEST_AL_IMM8, Register.AL, RPL)
+    emitter.gate_if(Code.JNE_REL32_32, undo)
+
+    emitter.load(Register.EAX, state_page.VIRTUAL_FLAGS)
+    emitter.store(SAVED_VIRTUAL_FLAGS, Register.EAX)
+    _take_virtual_flags(emitter, IF)
+    undo()
+    emitter.mark(((VIRTUAL_FLAGS_TARGET, SAVED_VIRTUAL_FLAGS),))
+    emitter.asm.op(Code.IRETD)
+
+    emitter.asm.label(same_ring)
+    emitter.mark()
+    emitter.asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(IMAGE + 2), RF >> 16)
+    emitter.asm.branch(Code.JE_REL32_32, no_breakpoint)
+    emitter.asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(state_page.DR + 4 * 7), BREAKPOINTS_ENABLED)
+    emitter.gate_if(Code.JNE_REL32_32, undo)
+    emitter.asm.label(no_breakpoint)
+    _take_virtual_flags(emitter, IF)
+    emitter.load(Register.EAX, SAVED)
+    emitter.stack_at(IMAGE)
+    emitter.asm.op(Code.POPFD)
+    emitter.load(Register.ESP, SAVED_ESP)
+    emitter.add(Register.ESP, 12)
+    emitter.asm.mem(Code.JMP_RM32, emitter.word(IMAGE_EIP))
+
+
+def _pop_frame(emitter: Emitter) -> None:
+    """The three words that every IRET reads, in the processor's order."""
+    emitter.store(SAVED_ESP, Register.ESP)
+    emitter.asm.mem(Code.POP_RM32, emitter.word(IMAGE_EIP))
+    emitter.mark(((ESP, SAVED_ESP),))
+    emitter.asm.mem(Code.POP_RM32, emitter.word(IMAGE_CS))
+    emitter.asm.mem(Code.POP_RM32, emitter.word(IMAGE))
+
+
+def _gate_if_nested_task(emitter: Emitter, undo: Callable[[], None]) -> None:
+    """NT in the real flags: IRET would switch tasks. ESP is lost."""
+    emitter.stack_at(VALUE + 4)
+    emitter.asm.op(Code.PUSHFD)
+    emitter.asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(VALUE + 1), NT >> 8)
+    emitter.gate_if(Code.JNE_REL32_32, undo)
+
+
+def _gate_if_image_has(emitter: Emitter, mask: int, undo: Callable[[], None]) -> None:
+    """Any flag of `mask`, or IF while an interrupt waits. EAX is lost."""
+    emitter.load(Register.EAX, state_page.PENDING)
+    emitter.asm.reg_imm(Code.OR_EAX_IMM32, Register.EAX, mask)
+    emitter.asm.mem_reg(Code.TEST_RM32_R32, emitter.word(IMAGE), Register.EAX)
+    emitter.gate_if(Code.JNE_REL32_32, undo)
+
+
+def _take_virtual_flags(emitter: Emitter, mask: int) -> None:
+    """From the image. EAX is lost."""
+    emitter.load(Register.EAX, IMAGE)
+    emitter.asm.reg_imm(Code.AND_EAX_IMM32, Register.EAX, mask)
+    emitter.store(state_page.VIRTUAL_FLAGS, Register.EAX)
