@@ -278,6 +278,7 @@ class Engine:
         words[stubs.STOPPED // 8] = 0
         self._pending_fault = None
         self.watched_page = -1
+        self.env.settle_eflags()
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], 0, 0, 0)
         self._used = allowance - self._budget[0]

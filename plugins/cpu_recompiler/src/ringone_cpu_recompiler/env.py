@@ -50,6 +50,7 @@ ARITHMETIC_FLAGS = 0x8D5
 EFLAGS_BITS = 0x3F7FD5
 """Those that are not reserved."""
 CC_OP_EFLAGS = 1
+DF_DOWN = 0xFFFFFFFF
 
 # QEMU's hflags.
 HF_CPL = 3
@@ -123,7 +124,15 @@ class Env:
         q[Q_EFLAGS] = (value & EFLAGS_BITS & ~(ARITHMETIC_FLAGS | FLAG_DF)) | 2
         q[Q_CC_SRC] = value & ARITHMETIC_FLAGS
         self.d[D_CC_OP] = CC_OP_EFLAGS
-        self.d[D_DF] = 0xFFFFFFFF if value & FLAG_DF else 1
+        self.d[D_DF] = DF_DOWN if value & FLAG_DF else 1
+
+    def settle_eflags(self) -> None:
+        """Before guest code runs: the engine begins with what Q_EFLAGS holds, where the lazy parts stand while it is stopped."""
+        q, d = self.q, self.d
+        if d[D_CC_OP] == CC_OP_EFLAGS:
+            q[Q_EFLAGS] |= q[Q_CC_SRC] & ARITHMETIC_FLAGS
+        if d[D_DF] == DF_DOWN:
+            q[Q_EFLAGS] |= FLAG_DF
 
     @property
     def cpl(self) -> int:
