@@ -109,6 +109,17 @@ def test_one_spec_name_in_two_plugins_names_both() -> None:
         registry.boards()
 
 
+def test_an_extended_registry_has_the_old_plugins_and_the_new_ones(install: Install) -> None:
+    install("acme", "boards", BOARD_PLUGIN.format(board="from-acme"))
+    registry = PluginRegistry([plugin("given", board("x"))])
+    extended = registry.extended([plugin("more", board("y"))])
+    assert {"from-acme", "x", "y"} <= extended.boards().keys()
+    assert "y" not in registry.boards()
+    assert extended.origin("boards", "from-acme") == registry.origin("boards", "from-acme")
+    with pytest.raises(PluginConflictError, match="two plugins are named 'given'"):
+        registry.extended([plugin("given")])
+
+
 def test_a_misspelled_hook_is_an_error_and_not_silence() -> None:
     module = types.ModuleType("typo")
 

@@ -107,9 +107,15 @@ class PluginRegistry:
         if discover:
             for origin, entry_point in _installed():
                 self._load(origin, entry_point)
-        for plugin in plugins:
-            name = getattr(plugin, "__name__", type(plugin).__name__)
-            self._register(Origin(name), name, plugin)
+        self._add(plugins)
+
+    def extended(self, plugins: Iterable[object]) -> PluginRegistry:
+        """A registry of the same plugins and of `plugins` beside them."""
+        registry = PluginRegistry(discover=False, strict=self._strict)
+        for name, plugin in self._manager.list_name_plugin():
+            registry._register(self._origins[name], name, plugin)
+        registry._add(plugins)
+        return registry
 
     def cpu_backends(self) -> Offers[CpuBackendSpec]:
         return self._collect("cpu_backends")
@@ -174,6 +180,11 @@ class PluginRegistry:
                 _log.error("%s", error, exc_info=error)
 
     # --- loading
+
+    def _add(self, plugins: Iterable[object]) -> None:
+        for plugin in plugins:
+            name = getattr(plugin, "__name__", type(plugin).__name__)
+            self._register(Origin(name), name, plugin)
 
     def _load(self, origin: Origin, entry_point: importlib.metadata.EntryPoint) -> None:
         try:
