@@ -8,7 +8,7 @@ from ringone.machine.plan import make_plan
 from ringone.machine.session import Session
 from ringone.plugins import PluginRegistry
 
-__all__ = ["Session", "create_session", "load_config"]
+__all__ = ["Session", "check_config", "create_session", "load_config"]
 
 
 def create_session(config: MachineConfig, registry: PluginRegistry) -> Session:
