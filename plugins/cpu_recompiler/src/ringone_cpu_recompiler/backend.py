@@ -91,7 +91,7 @@ class RecompilerBackend:
         self._sysenters = 0
         self._exceptions = [0] * 256
         self._run_ns = 0
-        self.reset()
+        self._apply(state.reset_state())
 
     # --- CpuBackend ----------------------------------------
 
@@ -166,7 +166,7 @@ class RecompilerBackend:
     def _execute(self, allowance: int) -> ExitReason | None:
         engine = self._engine
         progress, accesses = engine.progress(), engine.accesses
-        stop = engine.run(allowance)
+        stop = self._run_engine(allowance)
         self._code_bytes += engine.progress() - progress - (engine.accesses - accesses) * engine.access_cost
         if stop is Stop.FAULT:
             self._exceptions[self._engine.fault.vector] += 1
@@ -178,6 +178,9 @@ class RecompilerBackend:
             self._halted = True
             self._halts += 1
         return None
+
+    def _run_engine(self, allowance: int) -> Stop:
+        return self._engine.run(allowance)
 
     def progress(self) -> int:
         return self._engine.progress()

@@ -151,7 +151,7 @@ class Engine:
         self._invalid_address = ctypes.c_uint64.from_address(found.invalid_address)
         self._no_exit_request = ctypes.c_bool.from_address(found.no_exit_request)
         self._no_exit_request.value = True
-        self._pages = Pages(self._memory)
+        self.pages = self._pages = Pages(self._memory)
         self._classes = self._pages.classes
         self._frames = self._pages.frames
         layout.restrict_features(found.env, cpuid.executable_words(context.model))

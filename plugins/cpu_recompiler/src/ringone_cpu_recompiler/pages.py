@@ -62,6 +62,11 @@ class Pages:
         self._a20_mask = memory.a20_mask
         self.a20_open = memory.a20_mask == _ALL_ADDRESSES
 
+    def content(self, page: int) -> memoryview:
+        """The bytes of a page of plain memory, in place."""
+        offset = self.frames[page] << PAGE_SHIFT
+        return self.backing[offset : offset + PAGE_SIZE]
+
     def watch(self, page: int, how: Any) -> None:
         self.watched[page] = how
         self.classes[page] &= ~CLASS_WRITABLE

@@ -75,6 +75,29 @@ class Paging:
             return -1
         return self._frames[page] << 12 | address & 0xFFF
 
+    def locate(self, address: int) -> int:
+        """The guest-physical page of plain memory behind a linear address, with no effect on the guest's tables; -1 where there is none, or where the walk
+        would set an accessed bit."""
+        q = self._q
+        if not q[Q_CR0] & CR0_PG:
+            page = address >> 12
+        elif q[Q_CR4] & CR4_PAE:
+            page = self._direct_pae(address, _READABLE)
+        else:
+            page = self._direct_32bit(address, _READABLE)
+        return page if page >= 0 and self._classes[page] & CLASS_DIRECT and self._pages.a20_open else -1
+
+    def region_is_mapped(self, address: int) -> bool:
+        """Whether any of the page-directory entries for the 4 MiB at a linear address, a multiple of that, is present. Paging is on."""
+        q, read = self._q, self._pages.read_u32
+        if not q[Q_CR4] & CR4_PAE:
+            return bool(read((q[Q_CR3] & 0xFFFFF000) + (address >> 20)) & PTE_P)
+        pointer = read((q[Q_CR3] & 0xFFFFFFE0) + (address >> 30) * 8)
+        if not pointer & PTE_P:
+            return False
+        entry = (pointer & 0xFFFFF000) + (address >> 21 & 0x1FF) * 8
+        return bool((read(entry) | read(entry + 8)) & PTE_P)
+
     def _direct_32bit(self, address: int, leaf_bits: int) -> int:
         """The page of `_direct`, or -1."""
         q, classes, frames, words = self._q, self._classes, self._frames, self._words
@@ -87,7 +110,7 @@ class Paging:
         if entry & PTE_PS and q[Q_CR4] & CR4_PSE:
             return entry >> 22 << 10 | address >> 12 & 0x3FF if entry & leaf_bits == leaf_bits else -1
         table = entry >> 12
-        if not entry & PTE_W or not classes[table] & CLASS_DIRECT:
+        if leaf_bits & PTE_W & ~entry or not classes[table] & CLASS_DIRECT:
             return -1
         entry = words[frames[table] << 10 | address >> 12 & 0x3FF]
         return entry >> 12 if entry & leaf_bits == leaf_bits else -1
@@ -108,7 +131,7 @@ class Paging:
             return -1
         if entry & PTE_PS:
             return table & ~0x1FF | address >> 12 & 0x1FF if entry & leaf_bits == leaf_bits else -1
-        if not entry & PTE_W or not classes[table] & CLASS_DIRECT:
+        if leaf_bits & PTE_W & ~entry or not classes[table] & CLASS_DIRECT:
             return -1
         entry = quads[frames[table] << 9 | address >> 12 & 0x1FF]
         page = (entry & ~PTE_NX) >> 12

@@ -135,7 +135,8 @@ class Emitter:
         self.asm.add(Instruction.create_branch(Code.JMP_REL32_32, guest_eip))
 
     def finish(self) -> PatchCode:
-        for (self.guest_eip, undo), label in self._gates_behind.items():
+        for (guest_eip, undo), label in self._gates_behind.items():
+            self.guest_eip = guest_eip
             self.asm.label(label)
             self.mark()
             undo()

@@ -68,8 +68,12 @@ def str_(emitter: Emitter, instruction: Instruction) -> None:
 
 
 def smsw(emitter: Emitter, instruction: Instruction) -> None:
-    """A 32-bit register takes all of CR0, as every processor since the 80486 does; memory 16 bits."""
-    _deliver(emitter, instruction, _word(emitter, state_page.CR0))
+    """The upper half of a 32-bit register is undefined in the manual; it becomes 0, as on the recompiler."""
+
+    def produce(register: RegisterNumber) -> None:
+        emitter.asm.reg_mem(Code.MOVZX_R32_RM16, register, emitter.word(state_page.CR0))
+
+    _deliver(emitter, instruction, produce)
 
 
 def move_from_special(emitter: Emitter, instruction: Instruction) -> None:

@@ -1,0 +1,137 @@
+"""Shadows of the guest's GDT and LDT (VirtualBox's SELM): what the processor reads while the guest's ring 0 runs at ring 1.
+
+A descriptor of DPL 0 becomes one of DPL 1, marked by its L bit, which 32-bit descriptors do not use. What the processor must not take as it is - system
+descriptors, descriptors without the accessed bit, which loading would have to set in the guest's table - is not present in the shadow: loading it faults, and
+the recompiler does it as the guest's tables say. The pages of the tables are watched, so the shadow follows at once.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import attrs
+from ringone.api.memory import PAGE_SIZE
+from ringone_cpu_recompiler.env import D_LIMIT, D_SELECTOR, DESC_A, DESC_C, DESC_CODE, DESC_DPL_SHIFT, DESC_P, DESC_S, GDT, LDT, Q_BASE, Q_CR3
+
+from ringone_cpu_patm import vmm_memory
+from ringone_cpu_patm.vmm_memory import VmmMemory
+from ringone_cpu_patm.world import Watch, World
+
+MARK = 1 << 21
+"""In the high doubleword: DPL 0 was raised to 1."""
+RAISED = MARK | 1 << DESC_DPL_SHIFT
+_DPL = 3 << DESC_DPL_SHIFT
+
+
+def shadow_of(low: int, high: int) -> tuple[int, int]:
+    """The shadow of one descriptor."""
+    if not high & DESC_S or high & MARK:
+        return 0, 0
+    if not high & DESC_A:
+        high &= ~DESC_P
+    if not high & _DPL and high & (DESC_CODE | DESC_C) != DESC_CODE | DESC_C:
+        high |= RAISED
+    return low, high
+
+
+@attrs.frozen(kw_only=True)
+class _Place:
+    """Part of a table: `start` and `length` in its page, `shadow` in the VMM's memory, `linear` as the guest addresses it."""
+
+    start: int
+    length: int
+    shadow: int
+    linear: int
+
+
+class DescriptorShadow:
+    """Shadow tables of one processor."""
+
+    def __init__(self, world: World, memory: VmmMemory) -> None:
+        self._world = world
+        self._env = world.env
+        self._bytes = memory.bytes
+        self._key: tuple[int, ...] = ()
+        self._places: dict[int, list[_Place]] = {}
+        """By watched page."""
+        self.limits = (-1, -1)
+        """Of the shadow GDT and LDT; -1 for none."""
+        self._taken: list[int] = []
+        self.rebuilds = 0
+        self.writes = 0
+
+    def sync(self) -> None:
+        """Make the shadows those of the current tables."""
+        q, d = self._env.q, self._env.d
+        key = (q[Q_BASE[GDT]], d[D_LIMIT[GDT]], d[D_SELECTOR[LDT]] and q[Q_BASE[LDT]], d[D_SELECTOR[LDT]] and d[D_LIMIT[LDT]], q[Q_CR3])
+        if key != self._key:
+            self._rebuild(key)
+
+    def forget(self) -> None:
+        """Build the shadows anew at the next `sync`."""
+        self._key = ()
+
+    def taken(self) -> list[int]:
+        """Pages that have become part of a table since the last call."""
+        taken, self._taken = self._taken, []
+        return taken
+
+    def owns(self, page: int) -> bool:
+        """Whether a table lies in this guest-physical page."""
+        return page in self._places
+
+    def _rebuild(self, key: tuple[int, ...]) -> None:
+        q, d = self._env.q, self._env.d
+        gdt_limit = d[D_LIMIT[GDT]] & 0xFFFF
+        ldt_limit = d[D_LIMIT[LDT]] & 0xFFFF if d[D_SELECTOR[LDT]] & 0xFFFC else -1
+        places: dict[int, list[_Place]] = {}
+        self._place(places, q[Q_BASE[GDT]], gdt_limit, vmm_memory.GDT)
+        self._place(places, q[Q_BASE[LDT]], ldt_limit, vmm_memory.LDT)
+        self._key = key
+        if places == self._places and self.limits == (gdt_limit, ldt_limit):
+            return
+        self.rebuilds += 1
+        for page in self._places.keys() - places.keys():
+            self._world.unwatch(page)
+        for page in places.keys() - self._places.keys():
+            self._world.watch(page, Watch.TELL)
+            self._taken.append(page)
+        self._world.flush_tlb()
+        self._places = places
+        self.limits = (gdt_limit, ldt_limit)
+        for size, shadow in ((gdt_limit + 1, vmm_memory.GDT), (ldt_limit + 1, vmm_memory.LDT)):
+            self._bytes[shadow : shadow + size] = bytes(size)
+        for page in places:
+            self.written(page, 0, PAGE_SIZE)
+
+    def _place(self, places: dict[int, list[_Place]], base: int, limit: int, shadow: int) -> None:
+        """Note where the bytes of a table lie. What is not in plain, present memory has no shadow, and loading from it faults."""
+        size = limit + 1 & ~7
+        done = 0
+        while done < size:
+            linear = base + done & 0xFFFFFFFF
+            length = min(PAGE_SIZE - (linear & PAGE_SIZE - 1), size - done)
+            page = self._world.locate(linear)
+            if page >= 0:
+                places.setdefault(page, []).append(_Place(start=linear & PAGE_SIZE - 1, length=length, shadow=shadow + done, linear=linear))
+            done += length
+
+    def written(self, page: int, offset: int, size: int) -> None:
+        """Bytes of a page with part of a table have changed: follow."""
+        self.writes += 1
+        for place in self._places.get(page, ()):
+            first = max(offset, place.start) - place.start
+            end = min(offset + size, place.start + place.length) - place.start
+            for shadow in range(place.shadow + first & ~7, place.shadow + end, 8):
+                self._copy(shadow, place.linear + shadow - place.shadow & 0xFFFFFFFF)
+
+    def _copy(self, shadow: int, linear: int) -> None:
+        world, first = self._world, PAGE_SIZE - (linear & PAGE_SIZE - 1)
+        data = b""
+        for address, size in ((linear, min(first, 8)), (linear + first & 0xFFFFFFFF, 8 - first)):
+            page = world.locate(address) if size > 0 else -1
+            if page >= 0:
+                start = address & PAGE_SIZE - 1
+                data += bytes(world.content(page)[start : start + size])
+        low, high = struct.unpack("<II", data) if len(data) == 8 else (0, 0)
+        struct.pack_into("<II", self._bytes, shadow, *shadow_of(low, high))

@@ -1,0 +1,352 @@
+"""The patch manager (VirtualBox's PATM, with CSAM's page records): which code pages have a fetch view, what is replaced in them, and the way back from patch
+memory to the guest's addresses.
+
+Code is looked at before it runs for the first time (`new_code`), and acted upon when the world has stopped (`settle`). Pages whose code holds sensitive
+instructions get a view, in which each of them is replaced: by a jump to patch code where five bytes of whole instructions can be found that nothing jumps
+into, else by HLT, which traps. The guest's own memory is never changed. A write to such a page drops its view.
+"""
+
+from __future__ import annotations
+
+import bisect
+import struct
+from collections import Counter
+
+from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
+from ringone.api.scan import CodeScanner, InstructionClass, ScanLimits
+
+from ringone_cpu_patm import generators, vmm_memory
+from ringone_cpu_patm.code_page import JUMP_SIZE, CodePage, Patch
+from ringone_cpu_patm.patch_code import CannotPatch, Gate, Kind, Mark
+from ringone_cpu_patm.vmm_memory import HLT, OutOfPatchMemory, VmmMemory
+from ringone_cpu_patm.world import Watch, World
+
+MAX_WRITES = 64
+"""Views that a page may lose to writes or to aliases before its code is left to the recompiler."""
+_OFFSET = PAGE_SIZE - 1
+_LONGEST_INSTRUCTION = 15
+
+
+class PatchManager:
+    """All patches of one machine. `world` is stopped in every call but `new_code`."""
+
+    def __init__(self, world: World, memory: VmmMemory, scanner: CodeScanner) -> None:
+        self._world = world
+        self._memory = memory
+        self._scanner = scanner
+        self._may_matter = scanner.may_matter
+        self.window_base = 0
+        self.patching = True
+        self._pages: dict[int, CodePage] = {}
+        self._refused: dict[int, int] = {}
+        """Guest-physical pages that must not run at ring 1, and the linear page through which their view, all HLT, is shown."""
+        self._losses: Counter[int] = Counter()
+        self._starts: list[int] = []
+        self._by_start: dict[int, tuple[CodePage, Patch]] = {}
+        self._new: list[tuple[int, int]] = []
+        self._trapped: list[int] = []
+        self._not_patchable: set[tuple[int, int]] = set()
+        self.installed: Counter[Kind] = Counter()
+        self.gates = 0
+        self.scans = 0
+        self.instructions = 0
+        self.conflicts = 0
+        self.drops = 0
+        self.flushes = 0
+
+    # --- While the guest runs: reports, which only look ----------------------------------------
+
+    def new_code(self, address: int, size: int) -> bool:
+        """Ring-0 code that is about to run for the first time; True where `settle` has to decide first."""
+        offset = address & _OFFSET
+        page = self._world.locate(address)
+        if page >= 0 and page not in self._refused and offset + size <= PAGE_SIZE:
+            known = self._pages.get(page)
+            if known is None:
+                matters = self._may_matter(bytes(self._world.content(page)[offset : offset + size]))
+            else:
+                matters = (
+                    known.linear != address >> PAGE_SHIFT
+                    or known.touches(offset, offset + size)
+                    or known.patch_over(offset) is not None
+                    or self._may_matter(known.content[offset : offset + size])
+                )
+            if not matters:
+                return False
+        self._new.append((address, size))
+        return True
+
+    def trapped(self, address: int) -> None:
+        """The privileged instruction at a linear address has trapped and could be patched."""
+        page = self._world.locate(address)
+        if self.patching and page >= 0 and (page, address & _OFFSET) not in self._not_patchable:
+            self._trapped.append(address)
+
+    # --- Between runs ----------------------------------------
+
+    @property
+    def unsettled(self) -> bool:
+        return bool(self._new or self._trapped)
+
+    def settle(self) -> None:
+        """Act on what was reported."""
+        new, self._new = self._new, []
+        trapped, self._trapped = self._trapped, []
+        try:
+            for address, size in new:
+                self._examine(address, size)
+            for address in trapped:
+                self._patch_trapped(address)
+        except OutOfPatchMemory:
+            self.flush()
+        self._world.flush_tlb()
+
+    def flush(self) -> None:
+        """Forget all patches and views; they are made again as code runs."""
+        self.flushes += 1
+        for page in list(self._pages):
+            self._forget(page)
+        self._not_patchable.clear()
+        self._memory.clear()
+        self._world.drop_vmm_code(0, vmm_memory.CODE_SIZE)
+        self._world.flush_tlb()
+
+    def written(self, page: int) -> None:
+        """A guest-physical page with a view is about to be written to, or has been."""
+        if page in self._pages:
+            self._lose(page)
+            self._world.flush_tlb()
+
+    def check_contents(self) -> None:
+        """Memory may have been replaced as a whole: drop the views of pages that are not what they were."""
+        for page, known in list(self._pages.items()):
+            if self._world.content(page) != known.content:
+                self.written(page)
+
+    def refuse(self, page: int) -> None:
+        """Leave the code of a guest-physical page to the recompiler for good."""
+        if page in self._pages:
+            self._forget(page)
+        self._refused[page] = -1
+        self._world.drop_code(page)
+
+    def refuses(self, address: int) -> bool:
+        """Whether the code at a linear address is left to the recompiler."""
+        return bool(self._refused) and self._world.locate(address) in self._refused
+
+    def has_view(self, page: int) -> bool:
+        return page in self._pages
+
+    @property
+    def views(self) -> int:
+        return len(self._pages)
+
+    @property
+    def refused(self) -> int:
+        return len(self._refused)
+
+    # --- Pages ----------------------------------------
+
+    def _page_at(self, address: int) -> CodePage | None:
+        """The record of the page at a linear address, made where there is none; None where its code is left to the recompiler."""
+        page = self._world.locate(address)
+        linear = address >> PAGE_SHIFT
+        if page < 0:
+            return None
+        if page in self._refused:
+            if self._refused[page] != linear:
+                self._refused[page] = linear
+                self._world.show(page, linear, vmm_memory.HALT_VIEW)
+            return None
+        known = self._pages.get(page)
+        if known is not None and known.linear != linear:
+            self._lose(page)
+            return self._page_at(address)
+        if known is None:
+            known = CodePage(page=page, linear=linear, view=self._memory.take_view(), content=bytes(self._world.content(page)))
+            self._pages[page] = known
+            self._memory.bytes[known.view : known.view + PAGE_SIZE] = known.content
+            self._world.drop_vmm_code(known.view, PAGE_SIZE)
+            self._world.watch(page, Watch.STOP)
+            self._world.show(page, linear, known.view)
+        return known
+
+    def _lose(self, page: int) -> None:
+        """Drop a view that has become wrong; a page that loses too many is left to the recompiler."""
+        self._forget(page)
+        self._losses[page] += 1
+        if self._losses[page] > MAX_WRITES:
+            self.refuse(page)
+
+    def _forget(self, page: int) -> None:
+        self.drops += 1
+        known = self._pages.pop(page)
+        for patch in known.patches:
+            del self._by_start[patch.offset]
+            self._starts.remove(patch.offset)
+        self._world.hide(page)
+        self._world.unwatch(page)
+        self._world.drop_code(page)
+        self._memory.give_view(known.view)
+        self._not_patchable = {place for place in self._not_patchable if place[0] != page}
+
+    def _fetch(self, address: int, size: int) -> bytes:
+        """The guest's own bytes, fewer where memory ends."""
+        found = b""
+        while size:
+            page = self._world.locate(address)
+            if page < 0:
+                break
+            offset = address & _OFFSET
+            part = bytes(self._world.content(page)[offset : offset + size])
+            found += part
+            size -= len(part)
+            address = address + len(part) & 0xFFFFFFFF
+        return found
+
+    # --- Examining new code ----------------------------------------
+
+    def _examine(self, address: int, size: int) -> None:
+        """Replace what is sensitive in a new block, and in what can be reached from it within its page."""
+        block = self._scanner.scan(address, self._fetch, ScanLimits(instructions=size, low=address, high=address + size))
+        pages = {finding.address >> PAGE_SHIFT for finding in block.findings if finding.kind is InstructionClass.SENSITIVE}
+        pages |= {start >> PAGE_SHIFT for start in (address, address + size - 1) if self._is_special(start)}
+        for linear in sorted(pages):
+            known = self._page_at(linear << PAGE_SHIFT)
+            if known is None:
+                continue
+            entries = [start for start in block.starts if start >> PAGE_SHIFT == linear]
+            self._resolve_conflicts(known, entries)
+            if known.page in self._pages:
+                self._scan(known, entries[0] if entries else address)
+        if not pages:
+            known = self._pages.get(self._world.locate(address))
+            if known is not None:
+                self._resolve_conflicts(known, [start for start in block.starts if start >> PAGE_SHIFT == known.linear])
+
+    def _is_special(self, address: int) -> bool:
+        page = self._world.locate(address)
+        known = self._pages.get(page)
+        return page < 0 or page in self._refused or (known is not None and known.linear != address >> PAGE_SHIFT)
+
+    def _scan(self, known: CodePage, entry: int) -> None:
+        self.scans += 1
+        following = self._fetch(known.base + PAGE_SIZE & 0xFFFFFFFF, _LONGEST_INSTRUCTION)
+        report = self._scanner.scan_page(known.base, known.content, entry, following=following)
+        self.instructions += report.instructions
+        known.starts.update(start & _OFFSET for start in report.starts)
+        known.targets.update(target & _OFFSET for target in report.targets if target >> PAGE_SHIFT == known.linear)
+        known.targets.add(entry & _OFFSET)
+        for finding in report.findings:
+            offset = finding.address & _OFFSET
+            if finding.kind is InstructionClass.SENSITIVE and offset not in known.handled:
+                self._replace(known, offset)
+        self._check_targets(known)
+
+    def _check_targets(self, known: CodePage) -> None:
+        for patch in list(known.patches):
+            if any(patch.start < target < patch.end for target in known.targets):
+                self._withdraw(known, patch)
+
+    def _resolve_conflicts(self, known: CodePage, starts: list[int]) -> None:
+        """Where the instructions of a new block overlap replaced bytes otherwise than by being replaced themselves, put HLT for the jump; where they overlap
+        that, leave the page to the recompiler."""
+        for start in sorted(starts):
+            offset = start & _OFFSET
+            if offset in known.gates or any(patch.start == offset for patch in known.patches):
+                return
+            end = min(offset + max(known.decode(offset).len, 1), PAGE_SIZE)
+            over = known.patch_over(offset) or next((patch for patch in known.patches if offset < patch.start < end), None)
+            if over is not None:
+                self._withdraw(known, over)
+            if known.touches(offset, end) and offset not in known.gates:
+                self.conflicts += 1
+                self.refuse(known.page)
+                return
+
+    # --- Replacing ----------------------------------------
+
+    def _replace(self, known: CodePage, offset: int) -> None:
+        if not (self.patching and self._install(known, offset)):
+            self._put_gate(known, offset)
+
+    def _put_gate(self, known: CodePage, offset: int) -> None:
+        self.gates += 1
+        known.gates.add(offset)
+        known.handled.add(offset)
+        known.touched[offset] = 1
+        self._change_view(known, offset, bytes([HLT]))
+
+    def _install(self, known: CodePage, offset: int) -> bool:
+        """A jump to patch code for the instruction at `offset`, if there is room for one."""
+        region = known.region(offset)
+        if region is None:
+            return False
+        start, end = region
+        place = self._memory.code_used
+        try:
+            code = generators.generate(
+                known.content[start:end], known.base + start, address=self.window_base + place, state=self.window_base + vmm_memory.STATE
+            )
+        except CannotPatch:
+            return False
+        self._memory.add_code(code.code)
+        patch = Patch(start=start, end=end, offset=place, code=code)
+        known.patches.append(patch)
+        self._by_start[place] = known, patch
+        bisect.insort(self._starts, place)
+        self.installed.update(code.kinds)
+        known.handled.update(range(start, end))
+        known.touched[start : start + JUMP_SIZE] = b"\1" * JUMP_SIZE
+        distance = self.window_base + place - (known.base + start + JUMP_SIZE)
+        self._change_view(known, start, b"\xe9" + struct.pack("<I", distance & 0xFFFFFFFF))
+        return True
+
+    def _withdraw(self, known: CodePage, patch: Patch) -> None:
+        """Something jumps into the region: back to the guest's bytes, with HLT for what must not run."""
+        self.conflicts += 1
+        known.patches.remove(patch)
+        del self._by_start[patch.offset]
+        self._starts.remove(patch.offset)
+        known.touched[patch.start : patch.start + JUMP_SIZE] = bytes(JUMP_SIZE)
+        known.handled.difference_update(range(patch.start, patch.end))
+        self._change_view(known, patch.start, known.content[patch.start : patch.end])
+        region = ScanLimits(instructions=patch.end - patch.start, low=known.base + patch.start, high=known.base + patch.end)
+        for finding in self._scanner.scan(known.base + patch.start, self._fetch, region).findings:
+            self._not_patchable.add((known.page, finding.address & _OFFSET))
+            if finding.kind is InstructionClass.SENSITIVE:
+                self._put_gate(known, finding.address & _OFFSET)
+
+    def _change_view(self, known: CodePage, offset: int, code: bytes) -> None:
+        self._memory.bytes[known.view + offset : known.view + offset + len(code)] = code
+        self._world.drop_vmm_code(known.view, PAGE_SIZE)
+
+    def _patch_trapped(self, address: int) -> None:
+        """Hint patches: what traps by itself is replaced once it has really trapped."""
+        known = self._page_at(address)
+        if known is None:
+            return
+        offset = address & _OFFSET
+        if (known.page, offset) in self._not_patchable or offset in known.handled:
+            return
+        known.starts.add(offset)
+        if not known.targets:
+            self._scan(known, address)
+        if offset not in known.handled and not self._install(known, offset):
+            self._not_patchable.add((known.page, offset))
+
+    # --- From patch memory to the guest ----------------------------------------
+
+    def find(self, offset: int) -> Mark | Gate | None:
+        """What stands at an offset of the window: the gate there, or the mark that holds; None where there is no patch."""
+        index = bisect.bisect_right(self._starts, offset) - 1
+        if index < 0:
+            return None
+        _, patch = self._by_start[self._starts[index]]
+        inside = offset - patch.offset
+        if inside >= len(patch.code.code):
+            return None
+        for gate in patch.code.gates:
+            if gate.offset == inside:
+                return gate
+        return patch.code.marks[bisect.bisect_right([mark.offset for mark in patch.code.marks], inside) - 1]

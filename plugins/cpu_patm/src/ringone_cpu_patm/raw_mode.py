@@ -1,0 +1,166 @@
+"""Into raw mode and back (VirtualBox's CPUM raw enter and leave): the guest's ring 0 becomes ring 1, its IF and IOPL become virtual, its descriptor tables
+are replaced by their shadows. And the decision whether the current state may run so at all."""
+
+from __future__ import annotations
+
+from ringone_cpu_recompiler import layout
+from ringone_cpu_recompiler.env import (
+    CR0_PE,
+    CR0_PG,
+    CS,
+    D_FLAGS,
+    D_HFLAGS,
+    D_HFLAGS2,
+    D_LIMIT,
+    D_SELECTOR,
+    DESC_B,
+    DS,
+    ES,
+    FLAG_IF,
+    FLAG_IOPL,
+    FLAG_TF,
+    FLAG_VM,
+    FS,
+    GDT,
+    GS,
+    HF2_NMI,
+    HF_CPL,
+    IDT,
+    LDT,
+    Q_BASE,
+    Q_CR0,
+    Q_CR2,
+    Q_CR3,
+    Q_CR4,
+    Q_EFLAGS,
+    SS,
+    TR,
+)
+
+from ringone_cpu_patm import state_page, vmm_memory
+from ringone_cpu_patm.descriptor_shadow import MARK, RAISED, DescriptorShadow
+from ringone_cpu_patm.vmm_memory import VmmMemory
+from ringone_cpu_patm.world import World
+
+_PROTECTED_PAGING = CR0_PE | CR0_PG
+_VIRTUAL = FLAG_IF | FLAG_IOPL
+_PENDING = FLAG_IF
+_DEBUG_BREAKPOINTS = 0xFF
+_LONGEST_LIMIT = 0xFFFFFFFF
+_Q_DR = layout.DR // 8
+_W_FLAGS = state_page.VIRTUAL_FLAGS // 4
+_W_PENDING = state_page.PENDING // 4
+_W_KERNEL_CS = state_page.KERNEL_CS // 4
+_W_CR0 = state_page.CR0 // 4
+_W_CR2 = state_page.CR2 // 4
+_W_CR3 = state_page.CR3 // 4
+_W_CR4 = state_page.CR4 // 4
+_W_DR = state_page.DR // 4
+_W_LDTR = state_page.LDTR // 4
+_W_TR = state_page.TR // 4
+_DATA_SEGMENTS = (DS, ES, FS, GS)
+_ALL_SEGMENTS = (CS, SS, *_DATA_SEGMENTS)
+
+
+class RawMode:
+    """Switches the state of one world. Between `enter` and `leave` the register file holds the deprivileged state."""
+
+    def __init__(self, world: World, memory: VmmMemory, shadow: DescriptorShadow) -> None:
+        self._world = world
+        self._env = world.env
+        self._memory = memory
+        self._state = memory.state
+        self._shadow = shadow
+        self.window_base = 0
+        self.entered = False
+        self.rings_used = False
+        """The guest has code at rings 1 or 2 of its own, which raw mode needs for itself."""
+        self._gdt = (0, 0)
+        self._ldt = (0, 0)
+        self.stale = True
+        """Table, task or debug registers may have changed since the last `enter`: the recompiler ran, or a state was loaded."""
+
+    def refusal(self) -> str | None:
+        """Why the current state, the guest's true one, cannot run in raw mode; None where it can."""
+        q, d = self._env.q, self._env.d
+        if q[Q_CR0] & _PROTECTED_PAGING != _PROTECTED_PAGING:
+            return "no paging"
+        eflags = q[Q_EFLAGS]
+        if eflags & (FLAG_VM | FLAG_TF):
+            return "virtual-8086 mode" if eflags & FLAG_VM else "single step"
+        if q[_Q_DR + 7] & _DEBUG_BREAKPOINTS:
+            return "breakpoints"
+        ring = d[D_HFLAGS] & HF_CPL
+        if ring == 3:
+            return "I/O privilege" if eflags & FLAG_IOPL else None
+        if ring or self.rings_used:
+            return "rings 1 and 2"
+        if q[Q_BASE[CS]] | q[Q_BASE[SS]] or d[D_LIMIT[CS]] != _LONGEST_LIMIT or d[D_LIMIT[SS]] != _LONGEST_LIMIT:
+            return "segments not flat"
+        if not d[D_FLAGS[CS]] & d[D_FLAGS[SS]] & DESC_B:
+            return "16-bit segments"
+        if any(d[D_FLAGS[register]] & MARK for register in _ALL_SEGMENTS):
+            return "64-bit segments"
+        return "NMI handler" if d[D_HFLAGS2] & HF2_NMI else None
+
+    def enter(self, interrupt_waits: bool) -> None:
+        """From the guest's true state, which `refusal` accepts, to the deprivileged one."""
+        q, d, state = self._env.q, self._env.d, self._state
+        self._shadow.sync()
+        virtual = q[Q_EFLAGS] & _VIRTUAL
+        q[Q_EFLAGS] = q[Q_EFLAGS] & ~FLAG_IOPL | FLAG_IF
+        state[_W_FLAGS] = virtual
+        state[_W_PENDING] = _PENDING if interrupt_waits else 0
+        self._world.set_interrupt_waiting(interrupt_waits and bool(virtual & FLAG_IF))
+        self._show_system_registers()
+        if not d[D_HFLAGS] & HF_CPL:
+            state[_W_KERNEL_CS] = d[D_SELECTOR[CS]]
+            d[D_HFLAGS] |= 1
+            for register in (CS, SS):
+                d[D_SELECTOR[register]] |= 1
+                d[D_FLAGS[register]] |= RAISED
+        base = self.window_base
+        self._gdt = q[Q_BASE[GDT]], d[D_LIMIT[GDT]]
+        self._ldt = q[Q_BASE[LDT]], d[D_LIMIT[LDT]]
+        q[Q_BASE[GDT]] = base + vmm_memory.GDT
+        d[D_LIMIT[GDT]] = self._shadow.limits[0]
+        if self._shadow.limits[1] >= 0:
+            q[Q_BASE[LDT]] = base + vmm_memory.LDT
+            d[D_LIMIT[LDT]] = self._shadow.limits[1]
+        self.entered = True
+
+    def _show_system_registers(self) -> None:
+        """What patches read instead of privileged registers."""
+        q, d, state = self._env.q, self._env.d, self._state
+        state[_W_CR0] = q[Q_CR0] & 0xFFFFFFFF
+        state[_W_CR2] = q[Q_CR2] & 0xFFFFFFFF
+        state[_W_CR3] = q[Q_CR3] & 0xFFFFFFFF
+        state[_W_CR4] = q[Q_CR4] & 0xFFFFFFFF
+        if self.stale:
+            self.stale = False
+            state[_W_LDTR] = d[D_SELECTOR[LDT]]
+            state[_W_TR] = d[D_SELECTOR[TR]]
+            self._memory.store_table_register(state_page.IDTR, d[D_LIMIT[IDT]], q[Q_BASE[IDT]])
+            self._memory.store_table_register(state_page.GDTR, d[D_LIMIT[GDT]], q[Q_BASE[GDT]])
+            for index in range(8):
+                state[_W_DR + index] = q[_Q_DR + index] & 0xFFFFFFFF
+
+    def leave(self) -> None:
+        """Back to the guest's true state; EIP may still lie in patch memory."""
+        q, d = self._env.q, self._env.d
+        q[Q_EFLAGS] = q[Q_EFLAGS] & ~_VIRTUAL | self._state[_W_FLAGS] & _VIRTUAL
+        if d[D_HFLAGS] & HF_CPL == 1:
+            d[D_HFLAGS] &= ~HF_CPL
+            d[D_SELECTOR[CS]] &= 0xFFFC
+            d[D_SELECTOR[SS]] &= 0xFFFC
+        for register in _ALL_SEGMENTS:
+            if d[D_FLAGS[register]] & MARK:
+                d[D_FLAGS[register]] &= ~RAISED
+        q[Q_BASE[GDT]], d[D_LIMIT[GDT]] = self._gdt
+        q[Q_BASE[LDT]], d[D_LIMIT[LDT]] = self._ldt
+        self.entered = False
+
+    def interrupt_line(self, level: bool) -> None:
+        """INTR has changed while the deprivileged state is on."""
+        self._state[_W_PENDING] = _PENDING if level else 0
+        self._world.set_interrupt_waiting(level and bool(self._state[_W_FLAGS] & FLAG_IF))

@@ -1,0 +1,52 @@
+"""The conformance kit on raw mode: with patches, without them, and without the scanner. What a guest sees must never tell that its ring 0 is ring 1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from ringone.api.cpu import CpuBackend, CpuContext, CpuState
+from ringone.testing.cpu import CpuBackendConformance
+from ringone.testing.cpu_bench import CODE, CpuBench
+from ringone_cpu_patm.backend import PatmBackend
+from ringone_cpu_patm.options import PatmOptions
+
+
+class TestPatched(CpuBackendConformance):
+    def make_backend(self, context: CpuContext) -> CpuBackend:
+        return PatmBackend(context, PatmOptions())
+
+
+class TestTrappedAndEmulated(CpuBackendConformance):
+    def make_backend(self, context: CpuContext) -> CpuBackend:
+        return PatmBackend(context, PatmOptions(patching=False))
+
+
+class TestUnscanned(CpuBackendConformance):
+    def make_backend(self, context: CpuContext) -> CpuBackend:
+        return PatmBackend(context, PatmOptions(scanning=False))
+
+
+class PagedBench(CpuBench):
+    """A bench whose guest always has paging on, so that its ring 0 runs in raw mode."""
+
+    def __init__(self, make_backend: Callable[[CpuContext], CpuBackend]) -> None:
+        super().__init__(make_backend)
+        self.map_pages()
+
+    def protected_state(
+        self, *, user: bool = False, paging: str = "", eflags: int = 2, registers: Sequence[int] = (0, 0, 0, 0, 0, 0, 0, 0), eip: int = CODE
+    ) -> CpuState:
+        return super().protected_state(user=user, paging=paging or "32bit", eflags=eflags, registers=registers, eip=eip)
+
+
+class TestPatchedUnderPaging(TestPatched):
+    @pytest.fixture
+    def bench(self) -> CpuBench:
+        return PagedBench(self.make_backend)
+
+
+class TestTrappedUnderPaging(TestTrappedAndEmulated):
+    @pytest.fixture
+    def bench(self) -> CpuBench:
+        return PagedBench(self.make_backend)
