@@ -21,7 +21,7 @@ from ringone_frontend_cli.arguments import MachineArguments, machine_config
 from ringone_frontend_cli.endings import EndKind, explain
 from ringone_frontend_cli.logs import CliLog
 from ringone_frontend_cli.running import RunOptions, run_machine
-from ringone_frontend_cli.watching import Unconnected, WatchedStream, watch_for
+from ringone_frontend_cli.watching import TextSearch, Unconnected, WatchedStream, watch_for
 
 UNATTENDED = RunOptions(display="none", timeout_s=20)
 
@@ -161,7 +161,7 @@ def test_watching_needs_a_first_serial_port(registry: PluginRegistry) -> None:
 @pytest.mark.parametrize("pieces", [[b"login:"], [b"log", b"in:"], [bytes((byte,)) for byte in b"\r\nlogin: "], [b"lologin:login:"]])
 def test_a_watched_text_is_found_once_however_it_comes(pieces: list[bytes]) -> None:
     found: list[bool] = []
-    stream = WatchedStream(Unconnected(), b"login:", lambda: found.append(True))
+    stream = WatchedStream(Unconnected(), TextSearch(b"login:", lambda: found.append(True)))
     for piece in pieces:
         stream.write(piece)
     stream.write(b"login:")

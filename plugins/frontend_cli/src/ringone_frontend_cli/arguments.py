@@ -94,6 +94,13 @@ def machine_config(arguments: MachineArguments) -> MachineConfig:
     return throw_away(config) if arguments.throw_away else config
 
 
+def given(arguments: MachineArguments) -> list[str]:
+    """The options that describe another machine than the default one."""
+    defaults = MachineArguments()
+    names = (field.name for field in attrs.fields(MachineArguments) if field.name not in ("images", "throw_away"))
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(arguments, name) != getattr(defaults, name)] + list(arguments.images)
+
+
 def throw_away(config: MachineConfig) -> MachineConfig:
     """The same machine, forgetting every write to its disks and floppies when it ends."""
     drives = (attrs.evolve(drive, mode=AccessMode.THROW_AWAY) if drive.mode is AccessMode.PERSISTENT else drive for drive in config.drives)
@@ -103,6 +110,15 @@ def throw_away(config: MachineConfig) -> MachineConfig:
 def with_cpu(config: MachineConfig, text: str) -> MachineConfig:
     backend, options = named(text, "--cpu")
     return attrs.evolve(config, cpu=attrs.evolve(config.cpu, backend=backend, options=options))
+
+
+def with_clock(config: MachineConfig, text: str) -> MachineConfig:
+    return attrs.evolve(config, clock=attrs.evolve(config.clock, policy=_clock_policy(text)))
+
+
+def check_timeout(timeout_s: float | None) -> None:
+    if timeout_s is not None and not timeout_s > 0:
+        raise ConfigError(f"--timeout: {timeout_s:g} is no time; accepted: seconds above 0")
 
 
 def uses_stdio(config: MachineConfig) -> bool:

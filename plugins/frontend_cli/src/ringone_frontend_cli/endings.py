@@ -17,22 +17,27 @@ _log = logging.getLogger("ringone.run")
 class EndKind(enum.Enum):
     POWERED_OFF = "powered off"
     UNTIL = "the text appeared"
+    INSTRUCTIONS = "the instructions were executed"
     RESET = "the guest was reset"
     TIMEOUT = "timeout"
     PAUSED = "paused"
     STUCK = "stuck"
     ABORTED = "aborted"
+    FAILED = "failed"
+    """It never started."""
     INTERRUPTED = "interrupted"
 
 
 EXIT_CODES = {
     EndKind.POWERED_OFF: 0,
     EndKind.UNTIL: 0,
+    EndKind.INSTRUCTIONS: 0,
     EndKind.RESET: 0,
     EndKind.TIMEOUT: 124,
     EndKind.PAUSED: 1,
     EndKind.STUCK: 1,
     EndKind.ABORTED: 1,
+    EndKind.FAILED: 1,
 }
 SIGNAL_EXIT_BASE = 128
 """An interrupted run ends with this plus the signal's number: 130 for Ctrl-C."""

@@ -15,14 +15,44 @@ import typer
 
 from ringone_frontend_cli import listing
 from ringone_frontend_cli.context import Settings
+from ringone_frontend_cli.declarations import (
+    Append,
+    Boot,
+    Cdrom,
+    Clock,
+    Cpu,
+    Cpus,
+    Debug,
+    DebugConsole,
+    Display,
+    EachTimeout,
+    ExpectEqual,
+    Fda,
+    Fdb,
+    Firmware,
+    Frontends,
+    Hda,
+    Hdb,
+    Initrd,
+    Instructions,
+    Json,
+    Kernel,
+    Memory,
+    Name,
+    NoReboot,
+    Serial,
+    ThrowAway,
+    Timeout,
+    Until,
+    Verbose,
+    set_debug,
+)
 
 USAGE_EXIT_CODE = 2
 INTERRUPTED_EXIT_CODE = 130
 USAGE_ERROR = cast("type[Exception]", typer.BadParameter.__base__)
 """click's UsageError, wherever the installed typer keeps it."""
 
-IMAGE_HELP = "an image, with ,format=NAME and ,mode=persistent, read-only or throw-away."
-LINE_HELP = "none, stdio, pty, file:PATH, tcp:HOST:PORT, unix:PATH or device:PATH"
 
 app = typer.Typer(
     name="ringone",
@@ -42,55 +72,33 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _set_debug(wanted: bool) -> None:
-    if wanted:
-        Settings.debug = True
-
-
 @app.callback()
 def common(
     version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True)] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_set_debug, is_eager=True)] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=set_debug, is_eager=True)] = False,
 ) -> None:
     """RingOne: a scriptable PC virtual machine monitor whose parts are plugins."""
 
 
-Cpu = Annotated[str | None, typer.Option("--cpu", metavar="NAME[:opt=value,...]", help="CPU backend and its options (ringone cpus list).")]
-ThrowAway = Annotated[bool, typer.Option("--throw-away", help="Forget all writes to disks and floppies at the end.")]
-Display = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|terminal|none", help="Show the guest's screen in this terminal. auto: where there is a terminal and no line is connected to stdio."
-    ),
-]
-Frontends = Annotated[list[str] | None, typer.Option("--frontend", metavar="NAME[:opt=value,...]", help="Start a frontend for the machine; repeatable.")]
-NoReboot = Annotated[bool, typer.Option("--no-reboot", help="A reset by the guest ends the run.")]
-Until = Annotated[str | None, typer.Option(metavar="TEXT", help="End with success when the guest has written TEXT to serial port 1.")]
-Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="End with exit code 124 after this time.")]
-Json = Annotated[bool, typer.Option("--json", help="Write the report as JSON.")]
-Verbose = Annotated[int, typer.Option("-v", "--verbose", count=True, help="Log more; -vv logs everything.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.", callback=_set_debug)]
-
-
 @app.command()
 def run(
-    name: Annotated[str, typer.Option(help="Name of the machine.")] = "machine",
-    memory: Annotated[str, typer.Option(metavar="SIZE", help="Memory: 256 or 256M, 1G.")] = "128M",
+    name: Name = "machine",
+    memory: Memory = "128M",
     cpu: Cpu = None,
-    clock: Annotated[str, typer.Option(metavar="host|deterministic", help="Where the guest's time comes from.")] = "host",
-    firmware: Annotated[str, typer.Option(metavar="NAME[:opt=value,...]", help="Firmware and its options (ringone firmwares list).")] = "auto",
-    kernel: Annotated[Path | None, typer.Option(metavar="FILE", help="Boot this Linux or Multiboot kernel directly.")] = None,
-    initrd: Annotated[Path | None, typer.Option(metavar="FILE", help="Initial RAM disk for --kernel.")] = None,
-    append: Annotated[str, typer.Option(metavar="TEXT", help="Command line for --kernel.")] = "",
-    boot: Annotated[str, typer.Option(metavar="ORDER", help="Boot order: cdrom,disk or letters: dca.")] = "",
-    hda: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help=f"First disk: {IMAGE_HELP}")] = None,
-    hdb: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="Second disk.")] = None,
-    cdrom: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="CD in a drive.")] = None,
-    fda: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="First floppy.")] = None,
-    fdb: Annotated[str | None, typer.Option(metavar="IMAGE[,...]", help="Second floppy.")] = None,
+    clock: Clock = "host",
+    firmware: Firmware = "auto",
+    kernel: Kernel = None,
+    initrd: Initrd = None,
+    append: Append = "",
+    boot: Boot = "",
+    hda: Hda = None,
+    hdb: Hdb = None,
+    cdrom: Cdrom = None,
+    fda: Fda = None,
+    fdb: Fdb = None,
     throw_away: ThrowAway = False,
-    serial: Annotated[list[str] | None, typer.Option(metavar="LINE", help=f"COM1, and COM2 to COM4 by repeating: {LINE_HELP}.")] = None,
-    debugcon: Annotated[str, typer.Option(metavar="LINE", help="Debug console at ports 0x402 and 0xE9, connected as a serial port.")] = "none",
+    serial: Serial = None,
+    debugcon: DebugConsole = "none",
     display: Display = "auto",
     frontend: Frontends = None,
     no_reboot: NoReboot = False,
@@ -145,6 +153,61 @@ def startvm(
 
     options = RunOptions(display=display, no_reboot=no_reboot, until=until, timeout_s=timeout, frontends=frontend or ())
     run_and_report(lambda registry: load_machine(file, registry, cpu=cpu, throw_away=throw_away), options, json=json, verbosity=verbose)
+
+
+@app.command()
+def compare(
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="Machine file; or the options of ringone run.", show_default=False)] = None,
+    cpu: Cpus = None,
+    until: Until = None,
+    instructions: Instructions = None,
+    timeout: EachTimeout = None,
+    no_reboot: NoReboot = False,
+    expect_equal: ExpectEqual = False,
+    clock: Clock = "",
+    name: Name = "machine",
+    memory: Memory = "128M",
+    firmware: Firmware = "auto",
+    kernel: Kernel = None,
+    initrd: Initrd = None,
+    append: Append = "",
+    boot: Boot = "",
+    hda: Hda = None,
+    hdb: Hdb = None,
+    cdrom: Cdrom = None,
+    fda: Fda = None,
+    fdb: Fdb = None,
+    throw_away: ThrowAway = False,
+    serial: Serial = None,
+    debugcon: DebugConsole = "none",
+    json: Json = False,
+    verbose: Verbose = 0,
+    debug: Debug = False,
+) -> None:
+    """Run the same machine on several CPU backends, in turn, and compare.
+
+    The machine is FILE or described as for ringone run. Disks forget what is written, and serial lines are only listened to.
+    """
+    from ringone_frontend_cli import arguments
+    from ringone_frontend_cli.commands import compare_and_report, machine_to_compare
+    from ringone_frontend_cli.comparing import CompareOptions
+
+    images = {"--hda": hda, "--hdb": hdb, "--cdrom": cdrom, "--fda": fda, "--fdb": fdb}
+    described = arguments.MachineArguments(
+        name=name,
+        kernel=kernel,
+        initrd=initrd,
+        append=append,
+        images={option: image for option, image in images.items() if image is not None},
+        throw_away=throw_away,
+        boot=boot,
+        memory=memory,
+        serial=serial or (),
+        debugcon=debugcon,
+        firmware=firmware,
+    )
+    options = CompareOptions(cpus=cpu or (), until=until, instructions=instructions, timeout_s=timeout, no_reboot=no_reboot, expect_equal=expect_equal)
+    compare_and_report(lambda registry: machine_to_compare(file, described, registry, clock=clock), options, json=json, verbosity=verbose)
 
 
 def run_command_line(arguments: Sequence[str]) -> int:

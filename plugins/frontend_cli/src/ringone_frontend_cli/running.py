@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import FrameType
 
 import attrs
@@ -36,14 +36,13 @@ class RunOptions:
 
 def run_machine(config: MachineConfig, registry: PluginRegistry, options: RunOptions, log: CliLog) -> Report:
     """Run `config` to its end. Raises what keeps it from running."""
-    if options.timeout_s is not None and not options.timeout_s > 0:
-        raise ConfigError(f"--timeout: {options.timeout_s:g} is no time; accepted: seconds above 0")
+    arguments.check_timeout(options.timeout_s)
     attendant = choose_console(config, options.display, log)
     endings = Endings(options.timeout_s)
     started = time.monotonic()
-    with _signals_end(endings):
+    with signals_end(endings):
         config, registry = _watched(config, registry, options, endings)
-        with attendant.connected(), _machine(config, registry) as session:
+        with attendant.connected(), assembled(config, registry) as session:
             ending = _attend(session, attendant, endings, registry, options)
             return _report(session, ending, time.monotonic() - started)
 
@@ -66,11 +65,12 @@ def _watched(config: MachineConfig, registry: PluginRegistry, options: RunOption
         return config, registry
     text = options.until
     config, plugin = watching.watch_for(text, config, registry, lambda: endings.put(EndKind.UNTIL, repr(text)))
-    return config, PluginRegistry([plugin])
+    return config, registry.extended([plugin])
 
 
 @contextlib.contextmanager
-def _machine(config: MachineConfig, registry: PluginRegistry) -> Iterator[VmSession]:
+def assembled(config: MachineConfig, registry: PluginRegistry) -> Iterator[VmSession]:
+    """A machine that is taken apart at the end."""
     try:
         session = create_session(config, registry)
     except DriverError as error:
@@ -101,15 +101,20 @@ def _frontend(text: str, registry: PluginRegistry) -> Frontend:
 
 
 def _report(session: VmSession, ending: Ending, wall_s: float) -> Report:
-    try:
-        virtual_ns, statistics = session.virtual_ns(), dict(session.statistics())
-    except RingOneError:  # the part that aborted the machine may be the one that counts
-        virtual_ns, statistics = 0, {}
+    virtual_ns, statistics = counted(session)
     return Report(machine=session.config.name, ending=ending, wall_s=wall_s, virtual_ns=virtual_ns, statistics=statistics)
 
 
+def counted(session: VmSession) -> tuple[int, Mapping[str, int]]:
+    """Virtual time and statistics."""
+    try:
+        return session.virtual_ns(), dict(session.statistics())
+    except RingOneError:  # the part that aborted the machine may be the one that counts
+        return 0, {}
+
+
 @contextlib.contextmanager
-def _signals_end(endings: Endings) -> Iterator[None]:
+def signals_end(endings: Endings) -> Iterator[None]:
     """Signals end the run; a second one has its usual effect, in case the first one does not get through."""
     previous = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in SIGNALS if hasattr(signal, name)}
 
