@@ -13,7 +13,7 @@ from typing import Annotated, cast
 
 import typer
 
-from ringone_frontend_cli import listing
+from ringone_frontend_cli import code_scan, listing
 from ringone_frontend_cli.context import Settings
 from ringone_frontend_cli.declarations import (
     Append,
@@ -62,6 +62,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 listing.add_to(app)
+code_scan.add_to(app)
 
 
 def _print_version(wanted: bool) -> None:
