@@ -10,6 +10,7 @@ import contextlib
 import gc
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 import attrs
@@ -60,18 +61,19 @@ def compare(config: MachineConfig, registry: PluginRegistry, options: CompareOpt
     for variant in configs:
         check_config(variant, registry)
     destination = None if options.instructions is None else Destination(options.instructions)
-    runs = [_Run(cpu, variant, registry, options, destination) for cpu, variant in zip(cpus, configs, strict=True)]
+    runs = deque(_Run(cpu, variant, registry, options, destination) for cpu, variant in zip(cpus, configs, strict=True))
     results: list[Result] = []
-    for number, run in enumerate(runs, 1):
-        place = f"run {number} of {len(runs)}"
-        tell(f"{place}: {run.cpu}")
-        result = run.result()
-        tell(f"{place}: {result.summary()}")
-        results.append(result)
+    while runs and not any(result.ending.kind is EndKind.INTERRUPTED for result in results):
+        results.append(_told(runs.popleft(), f"run {len(results) + 1} of {len(cpus)}", tell))
         gc.collect()  # a machine is held by cycles, and its memory would add to the next one's
-        if result.ending.kind is EndKind.INTERRUPTED:
-            break
     return Comparison(machine=config.name, clock=config.clock.policy, results=tuple(results), expect_equal=options.expect_equal)
+
+
+def _told(run: _Run, place: str, tell: Tell) -> Result:
+    tell(f"{place}: {run.cpu}")
+    result = run.result()
+    tell(f"{place}: {result.summary()}")
+    return result
 
 
 def default_cpus(registry: PluginRegistry) -> tuple[str, ...]:
