@@ -123,10 +123,10 @@ class Processor:
         for register, selector in ((x86.UC_X86_REG_DS, USER_DATA), (x86.UC_X86_REG_ES, USER_DATA), (x86.UC_X86_REG_FS, BASED_DATA), (x86.UC_X86_REG_GS, 0)):
             uc.reg_write(register, selector)
         if ring:
-            uc.mem_write(STACK, struct.pack("<5I", CODE, KERNEL_CODE | ring, 2, STACK, KERNEL_DATA | ring))
+            uc.mem_write(STACK, struct.pack("<5I", REGION, KERNEL_CODE | ring, 2, STACK, KERNEL_DATA | ring))
             uc.reg_write(x86.UC_X86_REG_ESP, STACK)
             uc.mem_write(BOOT, b"\xcf")
-            uc.emu_start(BOOT, CODE)
+            uc.emu_start(BOOT, REGION)
         self.context = uc.context_save()
 
     def _stop(self, uc: Any, vector: int, _: Any) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 
 import pytest
 from ringone.api.cpu import CpuBackend, CpuContext, CpuState
 from ringone.testing.cpu import CpuBackendConformance
-from ringone.testing.cpu_bench import CODE, CpuBench
+from ringone.testing.cpu_bench import CODE, PAGE_DIRECTORY, TSS, TSS2, CpuBench
 from ringone_cpu_patm.backend import PatmBackend
 from ringone_cpu_patm.options import PatmOptions
 
@@ -33,6 +34,8 @@ class PagedBench(CpuBench):
     def __init__(self, make_backend: Callable[[CpuContext], CpuBackend]) -> None:
         super().__init__(make_backend)
         self.map_pages()
+        for task in (TSS, TSS2):
+            self.memory.write(task + 28, struct.pack("<I", PAGE_DIRECTORY))
 
     def protected_state(
         self, *, user: bool = False, paging: str = "", eflags: int = 2, registers: Sequence[int] = (0, 0, 0, 0, 0, 0, 0, 0), eip: int = CODE

@@ -37,6 +37,7 @@ from plugins.cpu_patm.tests.patch_bench import (
 TF, AC, VM, VIF, VIP, ID = 0x100, 0x40000, 0x20000, 0x80000, 0x100000, 0x200000
 GUEST_FLAGS = 0xCD5 | IF | IOPL | NT | AC | ID
 
+Words = st.SearchStrategy[int]
 ANY_WORD = st.integers(0, 0xFFFFFFFF)
 ANY_FLAGS = st.integers(0, 0xFFFFFFFF).map(lambda value: value & GUEST_FLAGS | 2)
 ANY_STACK = st.integers(STACK, STACK_END - 4) | st.sampled_from([STACK, STACK + 2, STACK_END - 8, STACK_END - 4, STACK_END - 2, STACK_END, STACK - 4])
@@ -44,9 +45,7 @@ ADDRESS = st.integers(DATA, DATA_END - 1) | st.integers(DATA_END - 8, DATA_END) 
 
 
 @st.composite
-def guests(
-    draw: st.DrawFn, *, registers: st.SearchStrategy[int] = ANY_WORD, flags: st.SearchStrategy[int] = ANY_FLAGS, image: st.SearchStrategy[int] = ANY_WORD
-) -> Guest:
+def guests(draw: st.DrawFn, *, registers: Words = ANY_WORD, flags: Words = ANY_FLAGS, image: Words = ANY_WORD) -> Guest:
     values = draw(st.lists(registers, min_size=8, max_size=8))
     values[4] = draw(ANY_STACK)
     return Guest(
@@ -166,16 +165,17 @@ def test_control_and_debug_registers_come_from_the_state_page(source: str, data:
 
 LEAVES = st.sampled_from([0, 1, 4, 7, 0x80000000, 0xFFFFFFFF])
 SUBLEAVES = st.sampled_from([0, 1, 0xFFFFFFFF])
+ROWS = st.lists(st.tuples(LEAVES, SUBLEAVES, ANY_WORD, ANY_WORD, ANY_WORD, ANY_WORD), max_size=state_page.CPUID_ROWS - 1)
 
 
 @given(
     guest=guests(),
-    rows=st.lists(st.tuples(LEAVES, SUBLEAVES, ANY_WORD, ANY_WORD, ANY_WORD, ANY_WORD), min_size=1, max_size=state_page.CPUID_ROWS),
+    rows=ROWS,
     leaf=LEAVES,
     subleaf=SUBLEAVES,
 )
 def test_cpuid_answers_from_the_first_row_that_fits(guest: Guest, rows: Sequence[tuple[int, ...]], leaf: int, subleaf: int) -> None:
-    rows = [*rows[: state_page.CPUID_ROWS - 1], (0xFFFFFFFF, 0xFFFFFFFF, 1, 2, 3, 4)]
+    rows = [*rows, (0xFFFFFFFF, 0xFFFFFFFF, 1, 2, 3, 4)]
     words = {state_page.CPUID + 24 * index + 4 * column: value for index, row in enumerate(rows) for column, value in enumerate(row)}
     guest = attrs.evolve(guest, registers=(leaf, subleaf, *guest.registers[2:]), words=words)
     _, _, eax, ebx, ecx, edx = next(row for row in rows if row[0] == 0xFFFFFFFF or (row[0] == leaf and row[1] in (subleaf, 0xFFFFFFFF)))
