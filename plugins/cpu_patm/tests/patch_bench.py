@@ -17,7 +17,7 @@ from ringone.testing.cpu_bench import descriptor
 from ringone_cpu_patm import state_page
 from ringone_cpu_patm.generators import generate
 from ringone_cpu_patm.patch_code import VIRTUAL_FLAGS_TARGET, PatchCode, Restore
-from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_32, Uc
+from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_32, unicorn_py3
 from unicorn import x86_const as x86
 
 PAGE_DIRECTORY, LOW_TABLE, HIGH_TABLE, GDT, BOOT = 0x1000, 0x2000, 0x3000, 0x8000, 0x9000
@@ -41,12 +41,14 @@ VISIBLE = 0x3F7FD7 & ~RF
 HLT = 0xF4
 BACKGROUND = bytes((7 * index + 3) & 0xFF for index in range(0x2000))
 
-CR2 = 0xDEADBEEF
+CR0, CR2, CR4 = 0x80010011, 0xDEADBEEF, 0x600
 LDTR, TR = 0x50, 0x58
 IDT, IDT_LIMIT = 0xC0123456, 0x7FF
 GDT_LIMIT = 0x47
 DEBUG_REGISTERS = (0x1000, 0x2000, 0x3000, 0x4000, 0, 0, 0xFFFF0FF0, 0x400)
 
+_ENGINE: Any = unicorn_py3.Uc
+"""Its annotations are partial."""
 _GPR = (
     x86.UC_X86_REG_EAX, x86.UC_X86_REG_ECX, x86.UC_X86_REG_EDX, x86.UC_X86_REG_EBX,
     x86.UC_X86_REG_ESP, x86.UC_X86_REG_EBP, x86.UC_X86_REG_ESI, x86.UC_X86_REG_EDI,
@@ -86,7 +88,7 @@ class Processor:
     """One engine, at `ring` when it starts a guest."""
 
     def __init__(self, ring: int) -> None:
-        self.uc: Any = Uc(UC_ARCH_X86, UC_MODE_32)
+        self.uc = _ENGINE(UC_ARCH_X86, UC_MODE_32)
         self.vector: int | None = None
         self._lay_out(ring)
         self._boot(ring)
@@ -116,8 +118,9 @@ class Processor:
         for number, value in enumerate(DEBUG_REGISTERS):
             uc.reg_write(x86.UC_X86_REG_DR0 + number, value)
         uc.reg_write(x86.UC_X86_REG_CR3, PAGE_DIRECTORY)
-        uc.reg_write(x86.UC_X86_REG_CR0, 0x80010011)
+        uc.reg_write(x86.UC_X86_REG_CR0, CR0)
         uc.reg_write(x86.UC_X86_REG_CR2, CR2)
+        uc.reg_write(x86.UC_X86_REG_CR4, CR4)
         uc.reg_write(x86.UC_X86_REG_SS, BOOT_DATA if ring else KERNEL_DATA)
         uc.reg_write(x86.UC_X86_REG_CS, BOOT_CODE if ring else KERNEL_CODE)
         for register, selector in ((x86.UC_X86_REG_DS, USER_DATA), (x86.UC_X86_REG_ES, USER_DATA), (x86.UC_X86_REG_FS, BASED_DATA), (x86.UC_X86_REG_GS, 0)):
@@ -209,10 +212,10 @@ def state_page_of(guest: Guest) -> bytes:
         state_page.VIRTUAL_FLAGS: guest.flags & VIRTUAL,
         state_page.PENDING: IF if guest.pending else 0,
         state_page.KERNEL_CS: KERNEL_CODE,
-        state_page.CR0: 0x80010011,
+        state_page.CR0: CR0,
         state_page.CR2: CR2,
         state_page.CR3: PAGE_DIRECTORY,
-        state_page.CR4: 0,
+        state_page.CR4: CR4,
         state_page.LDTR: LDTR,
         state_page.TR: TR,
         **{state_page.DR + 4 * number: value for number, value in enumerate(DEBUG_REGISTERS)},

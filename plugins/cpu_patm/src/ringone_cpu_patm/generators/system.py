@@ -20,7 +20,7 @@ LEAF, SUBLEAF, RESULT_EAX, RESULT_EBX, RESULT_ECX, RESULT_EDX = range(0, ROW, 4)
 
 _BORROWED = (Register.EAX, Register.ECX, Register.EDX)
 """One of three is free whatever two registers an operand's address is made of."""
-_LOW_WORD = {Register.EAX: Register.AX, Register.ECX: Register.CX, Register.EDX: Register.DX}
+_LOW_WORD = {getattr(Register, f"E{name}"): getattr(Register, name) for name in ("AX", "CX", "DX", "BX", "SP", "BP", "SI", "DI")}
 _CONTROL_REGISTERS = {Register.CR0: state_page.CR0, Register.CR2: state_page.CR2, Register.CR3: state_page.CR3, Register.CR4: state_page.CR4}
 _DEBUG_REGISTERS = {getattr(Register, f"DR{n}"): state_page.DR + 4 * n for n in (0, 1, 2, 3, 6, 7)}
 """DR4 and DR5 depend on CR4.DE."""
@@ -47,11 +47,7 @@ def memory_operand(instruction: Instruction, offset: int = 0) -> MemoryOperand:
 
 def push_selector(emitter: Emitter, instruction: Instruction) -> None:
     source = Register.CS if instruction.code in (Code.PUSHD_CS, Code.PUSHW_CS) else Register.SS
-    emitter.store(SAVED, Register.EAX)
-    emitter.count_with(Register.EAX)
-    _selector(emitter, source)(Register.EAX)
-    emitter.store(VALUE, Register.EAX)
-    emitter.load(Register.EAX, SAVED)
+    _value(emitter, _selector(emitter, source))
     emitter.asm.mem(Code.PUSH_RM32 if instruction.code in (Code.PUSHD_CS, Code.PUSHD_SS) else Code.PUSH_RM16, emitter.word(VALUE))
 
 
@@ -68,12 +64,11 @@ def str_(emitter: Emitter, instruction: Instruction) -> None:
 
 
 def smsw(emitter: Emitter, instruction: Instruction) -> None:
-    """The upper half of a 32-bit register is undefined in the manual; it becomes 0, as on the recompiler."""
-
-    def produce(register: RegisterNumber) -> None:
-        emitter.asm.reg_mem(Code.MOVZX_R32_RM16, register, emitter.word(state_page.CR0))
-
-    _deliver(emitter, instruction, produce)
+    """16 bits; the upper half of a 32-bit register is undefined in the manual and stays, as on the recompiler."""
+    if instruction.op0_kind == OpKind.REGISTER:
+        _deliver_low_word(emitter, _LOW_WORD.get(instruction.op0_register, instruction.op0_register), _word(emitter, state_page.CR0))
+    else:
+        _deliver(emitter, instruction, _word(emitter, state_page.CR0))
 
 
 def move_from_special(emitter: Emitter, instruction: Instruction) -> None:
@@ -152,12 +147,21 @@ def _deliver(emitter: Emitter, instruction: Instruction, produce: Produce) -> No
         emitter.count_with(target)
         produce(target)
     else:
-        emitter.store(SAVED, Register.EAX)
-        emitter.count_with(Register.EAX)
-        produce(Register.EAX)
-        emitter.store(VALUE, Register.EAX)
-        emitter.load(Register.EAX, SAVED)
-        emitter.asm.reg_mem(Code.MOV_R16_RM16, target, emitter.word(VALUE))
+        _deliver_low_word(emitter, target, produce)
+
+
+def _deliver_low_word(emitter: Emitter, target: RegisterNumber, produce: Produce) -> None:
+    _value(emitter, produce)
+    emitter.asm.reg_mem(Code.MOV_R16_RM16, target, emitter.word(VALUE))
+
+
+def _value(emitter: Emitter, produce: Produce) -> None:
+    """The value to VALUE, every register as it was."""
+    emitter.store(SAVED, Register.EAX)
+    emitter.count_with(Register.EAX)
+    produce(Register.EAX)
+    emitter.store(VALUE, Register.EAX)
+    emitter.load(Register.EAX, SAVED)
 
 
 def _store_table_register(emitter: Emitter, instruction: Instruction, source: int) -> None:
