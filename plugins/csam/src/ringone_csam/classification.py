@@ -47,6 +47,8 @@ class Row:
 
 
 JCC = "jo jno jb jae je jne jbe ja js jns jp jnp jl jge jle jg jcxz jecxz"
+FAR = r"ptr |\w+[,:]|\["
+"""Operands of far branches: ``ptr [eax]``, ``[bx]``, ``es:[bx]``, ``0x10, 0x1234``, ``0x10:0x1234``; near ones have a size or are one word."""
 
 TABLE: tuple[Row, ...] = (
     Row("HLT", "hlt", PRIVILEGED, ALWAYS, "vol. 2A, HLT"),
@@ -94,8 +96,7 @@ TABLE: tuple[Row, ...] = (
     Row("LSL", "lsl", SENSITIVE, NEVER, "vol. 2A, LSL"),
     Row("VERR, VERW", "verr verw", SENSITIVE, NEVER, "vol. 2D, VERR/VERW"),
     Row("CPUID", "cpuid", SENSITIVE, NEVER, "vol. 2A, CPUID"),
-    Row("CALL ptr16:32", "lcall", SENSITIVE, SOMETIMES, "vol. 2A, CALL: pushes CS", also=FLOWING, flow=Flow.BRANCH),
-    Row("CALL m16:32", "call", SENSITIVE, SOMETIMES, "vol. 2A, CALL: pushes CS", operands="ptr ", also=FLOWING, flow=Flow.BRANCH),
+    Row("CALL far", "lcall call", SENSITIVE, SOMETIMES, "vol. 2A, CALL: pushes CS", operands=FAR, also=FLOWING, flow=Flow.BRANCH),
     Row("IN", "in", PORT_IO, ALWAYS, "vol. 2A, IN"),
     Row("OUT", "out", PORT_IO, ALWAYS, "vol. 2B, OUT"),
     Row("INS", "insb insw insd", PORT_IO, ALWAYS, "vol. 2A, INS/INSB/INSW/INSD"),
@@ -107,8 +108,7 @@ TABLE: tuple[Row, ...] = (
     Row("UD0, UD1, UD2", "ud0 ud1 ud2", CONTROL_FLOW, ALWAYS, "vol. 2D, UD", flow=Flow.END),
     Row("SYSENTER", "sysenter", CONTROL_FLOW, SOMETIMES, "vol. 2B, SYSENTER: IA32_SYSENTER_CS", flow=Flow.END),
     Row("SYSCALL", "syscall", CONTROL_FLOW, SOMETIMES, "vol. 2B, SYSCALL: EFER.SCE", flow=Flow.END),
-    Row("JMP ptr16:32", "ljmp", CONTROL_FLOW, SOMETIMES, "vol. 2A, JMP", flow=Flow.JUMP),
-    Row("JMP m16:32", "jmp", CONTROL_FLOW, SOMETIMES, "vol. 2A, JMP", operands="ptr ", flow=Flow.JUMP),
+    Row("JMP far", "ljmp jmp", CONTROL_FLOW, SOMETIMES, "vol. 2A, JMP", operands=FAR, flow=Flow.JUMP),
     Row("RETF", "retf", CONTROL_FLOW, SOMETIMES, "vol. 2B, RET: not to outer rings", flow=Flow.END),
     Row("RET", "ret", CONTROL_FLOW, NEVER, "vol. 2B, RET", flow=Flow.END, near=True),
     Row("JMP near", "jmp", CONTROL_FLOW, NEVER, "vol. 2A, JMP", flow=Flow.JUMP, near=True),
