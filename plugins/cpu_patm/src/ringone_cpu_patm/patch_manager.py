@@ -215,14 +215,14 @@ class PatchManager:
             known = self._page_at(linear << PAGE_SHIFT)
             if known is None:
                 continue
-            entries = [start for start in block.starts if start >> PAGE_SHIFT == linear]
+            entries = [start for start in sorted(block.starts) if start >> PAGE_SHIFT == linear]
             self._resolve_conflicts(known, entries)
-            if known.page in self._pages:
-                self._scan(known, entries[0] if entries else address)
+            if entries and known.page in self._pages:
+                self._scan(known, entries[0])
         if not pages:
             known = self._pages.get(self._world.locate(address))
             if known is not None:
-                self._resolve_conflicts(known, [start for start in block.starts if start >> PAGE_SHIFT == known.linear])
+                self._resolve_conflicts(known, [start for start in sorted(block.starts) if start >> PAGE_SHIFT == known.linear])
 
     def _is_special(self, address: int) -> bool:
         page = self._world.locate(address)
@@ -251,7 +251,7 @@ class PatchManager:
     def _resolve_conflicts(self, known: CodePage, starts: list[int]) -> None:
         """Where the instructions of a new block overlap replaced bytes otherwise than by being replaced themselves, put HLT for the jump; where they overlap
         that, leave the page to the recompiler."""
-        for start in sorted(starts):
+        for start in starts:
             offset = start & _OFFSET
             if offset in known.gates or any(patch.start == offset for patch in known.patches):
                 return
