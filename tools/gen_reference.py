@@ -23,6 +23,7 @@ from ringone.api.errors import RingOneError
 from ringone.machine import create_session
 from ringone.options import describe_options
 from ringone.plugins import KINDS, PluginRegistry
+from ringone_csam import classification, flow, pages, prefilter
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "docs" / "reference"
@@ -70,6 +71,7 @@ def documents() -> dict[str, str]:
         "options.md": ("Machine description and options", _options(registry)),
         "errors.md": ("Errors", _errors()),
         "statistics.md": ("Statistics", _statistics(registry)),
+        "csam.md": ("The code scanner csam", _csam(registry)),
         "extradata.md": ("ExtraData of machine files", _extradata()),
     }
     return {name: "\n".join([f"# {title}", "", NOTE, "", *lines]).rstrip() + "\n" for name, (title, lines) in pages.items()}
@@ -248,6 +250,20 @@ def _names_of_a_pc(registry: PluginRegistry) -> list[str]:
         return list(session.statistics())
     finally:
         session.close()
+
+
+def _csam(registry: PluginRegistry) -> Iterator[str]:
+    yield from ("[`ringone csam`](cli.md#scanning-code) shows what it finds in a file ([how](../how-to/scan-a-kernel.md)).", "")
+    for title, module in (("What follows an entry", flow), ("Before a scan", prefilter), ("Remembered pages", pages)):
+        yield from (f"## {title}", "", _prose(module.__doc__), "")
+    yield from _option_table(registry.code_scanners()["csam"].options)
+    yield from ("## Instructions", "", _prose(classification.__doc__), "")
+    yield from ("Near branches are followed and are no findings; all others are.", "")
+    rows = []
+    for row in classification.TABLE:
+        kinds = (row.kind.value, *sorted(kind.value for kind in row.also))
+        rows.append((row.form, ", ".join(kinds), row.traps.value, "yes" if row.near else "no", row.reference))
+    yield from _table(("instruction", "class", "traps at ring 1", "near", "Intel SDM"), rows)
 
 
 def _extradata() -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""The control-flow scan: from an entry along relative branches, never past a return, with Capstone as the decoder.
+"""The control-flow scan: from an entry along relative branches and calls, never past a return, a breakpoint or an invalid opcode, with Capstone as the decoder.
 
-Only text is asked of the decoder (`disasm_lite`), a few instructions ahead at a time; details would cost five times as much.
+Indirect and far branches are not followed but reported. Only text is asked of the decoder (`disasm_lite`), a few instructions ahead at a time; details would
+cost five times as much. Measured on Linux 6.1: 2.4 microseconds an instruction, 2.5 milliseconds for a page of code, in which 880 instructions are reached.
 """
 
 from __future__ import annotations

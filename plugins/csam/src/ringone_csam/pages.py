@@ -1,7 +1,7 @@
 """What is known of pages, by content: a page that is mapped again, or elsewhere, or whose write changed nothing, is not scanned again.
 
-The key is a BLAKE2b digest of the whole page: checksums are no faster by much and can be forged, and a guest must not be able to pass off one page as another.
-Within a page every branch is relative, so one record serves all addresses.
+The key is a BLAKE2b digest of the whole page, which takes some microseconds: a checksum could be forged, and a guest must not be able to pass off one page as
+another. Within a page every branch is relative, so one record serves all addresses.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ringone.api.scan import ScanLimits, ScanReport
 
-from ringone_csam.filter import may_matter
+from ringone_csam.prefilter import may_matter
 from ringone_csam.flow import LONGEST_INSTRUCTION, PAGE_BYTES, Fetch, Scan, decoder
 from ringone_csam.options import CsamOptions
 from ringone_csam.pages import PageRecords, merged, page_key

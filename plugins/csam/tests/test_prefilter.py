@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from ringone.api.scan import InstructionClass
 from ringone.testing.cpu_bench import assemble
 from ringone_csam.classification import classify
-from ringone_csam.filter import may_matter
+from ringone_csam.prefilter import may_matter
 
 DECODERS = {16: Cs(CS_ARCH_X86, CS_MODE_16), 32: Cs(CS_ARCH_X86, CS_MODE_32)}
 
