@@ -1,7 +1,7 @@
 """Two bare processors for one guest state: the reference runs the original instructions at CPL 0, the other their patch at CPL 1.
 
 Both see the same paged world: code filled with HLT, a data page and two stack pages with nothing mapped around them, a read-only page. For the second the
-descriptors' DPL 0 became 1. A run ends at a HLT of the code, or at an exception.
+descriptors' DPL 0 became 1. A run ends at a HLT of the code, where it leaves the code, or at an exception.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ringone.testing.cpu_bench import descriptor
 from ringone_cpu_patm import state_page
 from ringone_cpu_patm.generators import generate
 from ringone_cpu_patm.patch_code import VIRTUAL_FLAGS_TARGET, PatchCode, Restore
-from unicorn import UC_ARCH_X86, UC_HOOK_INTR, UC_MODE_32, unicorn_py3
+from unicorn import UC_ARCH_X86, UC_HOOK_CODE, UC_HOOK_INTR, UC_MODE_32, unicorn_py3
 from unicorn import x86_const as x86
 
 PAGE_DIRECTORY, LOW_TABLE, HIGH_TABLE, GDT, BOOT = 0x1000, 0x2000, 0x3000, 0x8000, 0x9000
@@ -70,7 +70,7 @@ class Guest:
 
 @attrs.frozen(kw_only=True)
 class Outcome:
-    """The guest's state at the end; `vector` is None at a HLT of the code. `gate` where the patch asked for the VMM."""
+    """The guest's state at the end; `vector` is None without an exception. `gate` where the patch asked for the VMM."""
 
     vector: int | None
     gate: bool = False
@@ -93,6 +93,7 @@ class Processor:
         self._lay_out(ring)
         self._boot(ring)
         self.uc.hook_add(UC_HOOK_INTR, self._stop)
+        self.uc.hook_add(UC_HOOK_CODE, self._stray, begin=0, end=CODE - 1)
 
     def _lay_out(self, ring: int) -> None:
         uc = self.uc
@@ -134,6 +135,10 @@ class Processor:
 
     def _stop(self, uc: Any, vector: int, _: Any) -> None:
         self.vector = vector
+        uc.emu_stop()
+
+    def _stray(self, uc: Any, _address: int, _size: int, _: Any) -> None:
+        """Data is about to be executed, which may be any instruction."""
         uc.emu_stop()
 
     def run(self, guest: Guest, region: bytes, start: int, real_flags: int, until: int = 0) -> None:
