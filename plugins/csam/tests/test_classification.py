@@ -7,6 +7,9 @@ from capstone import CS_ARCH_X86, CS_MODE_16, CS_MODE_32, Cs
 from ringone.api.scan import InstructionClass, Trapping
 from ringone.testing.cpu_bench import assemble
 from ringone_csam.classification import TABLE, Flow, Row, classify
+from ringone_csam.prefilter import may_matter
+
+MATTERING = (InstructionClass.PRIVILEGED, InstructionClass.SENSITIVE)
 
 EXAMPLES = {
     "HLT": "hlt",
@@ -84,20 +87,33 @@ HARMLESS = (
 )
 
 
-def decoded(text: str, bits: int = 32) -> list[tuple[str, str]]:
+def machine_code(text: str, bits: int = 32) -> bytes:
     try:
-        code = bytes.fromhex(text)
+        return bytes.fromhex(text)
     except ValueError:
-        code = assemble(text, 0x1000, bits)
-    instructions = list(Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16).disasm_lite(code, 0x1000))
-    assert sum(size for _, size, _, _ in instructions) == len(code), instructions
-    return [(mnemonic, operands) for _, _, mnemonic, operands in instructions]
+        return assemble(text, 0x1000, bits)
+
+
+def instructions(code: bytes, bits: int = 32) -> list[tuple[bytes, str, str]]:
+    found = list(Cs(CS_ARCH_X86, CS_MODE_32 if bits == 32 else CS_MODE_16).disasm_lite(code, 0))
+    assert sum(size for _, size, _, _ in found) == len(code), found
+    return [(code[at : at + size], mnemonic, operands) for at, size, mnemonic, operands in found]
+
+
+def decoded(text: str, bits: int = 32) -> list[tuple[str, str]]:
+    return [(mnemonic, operands) for _, mnemonic, operands in instructions(machine_code(text, bits), bits)]
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.form.replace(" ", "-"))
 def test_every_form_finds_its_row(row: Row) -> None:
     for mnemonic, operands in decoded(EXAMPLES[row.form]):
         assert classify(mnemonic, operands) == row, (mnemonic, operands)
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row.kind in MATTERING], ids=lambda row: row.form.replace(" ", "-"))
+def test_the_filter_suspects_every_privileged_and_sensitive_form(row: Row) -> None:
+    for code, _, _ in instructions(machine_code(EXAMPLES[row.form])):
+        assert may_matter(code), code.hex(" ")
 
 
 @pytest.mark.parametrize("mnemonic", sorted({mnemonic for row in TABLE for mnemonic in row.mnemonics.split()} - {"jcxz"}))

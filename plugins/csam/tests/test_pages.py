@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from capstone import Cs
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringone.api.scan import ScanLimits
 from ringone.testing.cpu_bench import assemble
@@ -73,6 +73,7 @@ def test_a_page_elsewhere_needs_no_scan(decoded: list[int]) -> None:
 
 
 @given(content=st.binary(min_size=1, max_size=200), entry=st.integers(0, 220), to=st.sampled_from((0, 0x1000, 0x7FFF_F000, 0xFFFF_F000)))
+@settings(deadline=None)
 def test_a_moved_report_is_what_a_scan_would_give(content: bytes, entry: int, to: int) -> None:
     content = content.ljust(PAGE_BYTES, b"\xc3")
     csam = scanner()

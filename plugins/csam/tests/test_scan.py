@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringone.api.scan import InstructionClass, ScanLimits, ScanReport, Trapping
 from ringone.testing.cpu_bench import assemble
@@ -156,6 +156,7 @@ def test_16_bit_code_is_followed() -> None:
 
 
 @given(code=st.binary(max_size=300), at=st.integers(0, 310), instructions=st.integers(1, 200), bits=st.sampled_from((16, 32)), room=st.integers(0, 320))
+@settings(deadline=None)
 def test_random_bytes_are_scanned_within_the_limits(code: bytes, at: int, instructions: int, bits: int, room: int) -> None:
     limits = ScanLimits(instructions=instructions, low=BASE, high=BASE + room)
     report = CsamScanner(CsamOptions()).scan(BASE + at, memory(code), limits, bits=bits)

@@ -122,12 +122,14 @@ def _harmless_escaped(immediate: bytes) -> bytes:
     )
 
 
-_HARMLESS = re.compile(
-    rb"(?>[\x26\x2e\x36\x3e\x64\x65\xf0\xf2\xf3]{0,3}" + _either(_harmless(b".{4}"), rb"\x66" + _harmless(b"..")) + b")*+",
+HARMLESS = re.compile(
+    rb"[\x26\x2e\x36\x3e\x64\x65\xf0\xf2\xf3]{0,3}" + _either(_harmless(b".{4}"), rb"\x66" + _harmless(b"..")),
     re.DOTALL,
 )
+"""One instruction."""
+_ALL_HARMLESS = re.compile(b"(?>" + HARMLESS.pattern + b")*+", re.DOTALL)
 
 
 def may_matter(code: bytes, *, bits: int = 32) -> bool:
     """False only where none of `code`'s instructions, from its first byte on, is privileged or sensitive."""
-    return _SUSPECT.search(code) is not None and (bits != 32 or _HARMLESS.fullmatch(code) is None)
+    return _SUSPECT.search(code) is not None and (bits != 32 or _ALL_HARMLESS.fullmatch(code) is None)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from ringone.api.scan import ScanLimits, ScanReport
 
-from ringone_csam.prefilter import may_matter
 from ringone_csam.flow import LONGEST_INSTRUCTION, PAGE_BYTES, Fetch, Scan, decoder
 from ringone_csam.options import CsamOptions
 from ringone_csam.pages import PageRecords, merged, page_key
+from ringone_csam.prefilter import may_matter
 
 
 class CsamScanner:
