@@ -100,7 +100,8 @@ def test_popf_takes_if_and_iopl_and_asks_for_the_vmm_on_tf_or_a_waiting_interrup
 
 
 IRET_GATES = TF | NT | IOPL | VM | VIF | VIP
-IMAGES = ANY_WORD | ANY_WORD.map(lambda image: image & ~IRET_GATES)
+QUIET_IMAGES = ANY_WORD.map(lambda image: image & ~IRET_GATES)
+IMAGES = QUIET_IMAGES | st.builds(int.__or__, QUIET_IMAGES, st.sampled_from([TF, NT, IOPL, 1 << 12, 1 << 13, VM, VIF, VIP]))
 SELECTORS = st.sampled_from([KERNEL_CODE, USER_CODE, KERNEL_CODE, USER_CODE, OTHER_CODE, KERNEL_CODE | 1, KERNEL_CODE | 3, 0]) | st.integers(0, 0xFFFF)
 
 
@@ -149,6 +150,14 @@ ADDRESSES = ADDRESS | st.integers(0, 64) | ADDRESS.map(lambda address: address -
 def test_reads_of_selectors_and_status_deliver_what_the_guest_believes_in(text: str, data: st.DataObject) -> None:
     operand = data.draw(st.sampled_from(NARROW) | st.sampled_from(OPERANDS + SHORT_OPERANDS).map(lambda operand: f"word ptr {operand}"))
     compare(assemble(text.format(operand), REGION), data.draw(guests(registers=ADDRESSES)))
+
+
+@pytest.mark.parametrize("segment", ["ds", "es", "fs", "gs", "ss"])
+@pytest.mark.parametrize("text", ["mov word ptr {}:[eax + 0x10], cs", "sldt word ptr {}:[eax + 0x10]"])
+def test_a_segment_override_stays(text: str, segment: str) -> None:
+    """FS has a base, GS is null."""
+    compare(assemble(text.format(segment), REGION), Guest(registers=(DATA - 0x800, 0, 0, 0, STACK, 0, 0, 0)))
+    compare(assemble(text.format(segment), REGION), Guest(registers=(DATA, 0, 0, 0, STACK, 0, 0, 0)))
 
 
 @pytest.mark.parametrize("text", ["sgdt {}", "sidt {}"])
@@ -227,6 +236,12 @@ def test_a_region_does_what_its_instructions_do_in_turn(before: list[str], repla
     expected = original(region, guest, until=outcome.eip) if outcome.gate else original(region, guest)
     assert outcome == attrs.evolve(expected, gate=outcome.gate)
     assert not outcome.gate or guest.pending or "popfd" in replaced
+
+
+@pytest.mark.parametrize("operand", ["[esp]", "[esp + 4]", "[eax]", "[eax - 4]", "ebx"])
+def test_an_indirect_call_reads_its_target_before_the_push_and_changes_no_register(operand: str) -> None:
+    guest = Guest(registers=(STACK + 3, 2, 3, FAR, STACK, 6, 7, 8), frame=(FAR, FAR + 8))
+    compare(assemble(f"cli; inc eax; call {'' if operand == 'ebx' else 'dword ptr '}{operand}", REGION), guest)
 
 
 @pytest.mark.parametrize("zf", [0, 0x40], ids=["zf_clear", "zf_set"])

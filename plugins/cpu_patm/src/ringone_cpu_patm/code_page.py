@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import attrs
-from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic
+from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
 
+from ringone_cpu_patm import generators
 from ringone_cpu_patm.patch_code import PatchCode
 
 JUMP_SIZE = 5
 _LONGEST_INSTRUCTION = 15
-_LONGEST_REGION = 48
+_MOST_BEFORE = 6
+_MOST_BEHIND = 6
+_STAYS = (FlowControl.NEXT, FlowControl.CONDITIONAL_BRANCH)
 
 
 @attrs.frozen(kw_only=True)
@@ -27,8 +30,9 @@ class Patch:
 class CodePage:
     """A guest-physical page that has a fetch view, as it is executed through one linear page. All sets hold offsets in the page.
 
-    `content` is the guest's; `view` where the view lies in the VMM's memory. `handled` are instructions that were replaced, one way or the other; `starts`
-    and `targets` instructions that are known to start, or to be jumped to, there. `touched` has a 1 for each byte that the view changes.
+    `content` is the guest's; `view` where the view lies in the VMM's memory. `handled` are instructions that were replaced, one way or the other. `starts`
+    are instructions that are known to stand there, `sources` the branches that lead to an offset, `entered` offsets inside a former region that something
+    really jumped to. `touched` has a 1 for each byte that the view changes.
     """
 
     page: int
@@ -37,7 +41,8 @@ class CodePage:
     content: bytes
     handled: set[int] = attrs.field(factory=set)
     starts: set[int] = attrs.field(factory=set)
-    targets: set[int] = attrs.field(factory=set)
+    sources: dict[int, set[int]] = attrs.field(factory=dict)
+    entered: set[int] = attrs.field(factory=set)
     patches: list[Patch] = attrs.field(factory=list)
     gates: set[int] = attrs.field(factory=set)
     touched: bytearray = attrs.field(factory=lambda: bytearray(PAGE_SIZE))
@@ -58,44 +63,85 @@ class CodePage:
         """The patch in whose region, behind its first byte, an offset lies."""
         return next((patch for patch in self.patches if patch.start < offset < patch.end), None)
 
+    def learn_block(self, offset: int) -> None:
+        """Note the instructions of a block that starts at an offset, and where its branch leads."""
+        while offset < PAGE_SIZE and offset not in self.starts:
+            instruction = self.decode(offset)
+            if instruction.is_invalid:
+                return
+            self.learn(offset, instruction)
+            if instruction.flow_control != FlowControl.NEXT:
+                return
+            offset += instruction.len
+
+    def learn(self, offset: int, instruction: Instruction) -> None:
+        self.starts.add(offset)
+        if instruction.op0_kind == OpKind.NEAR_BRANCH32:
+            target = instruction.near_branch32 - self.base
+            if 0 <= target < PAGE_SIZE:
+                self.sources.setdefault(target, set()).add(offset)
+
     def region(self, offset: int) -> tuple[int, int] | None:
-        """Whole instructions around the one at `offset`, of at least the jump's size, that can move to patch memory as far as anybody knows: nothing jumps
-        behind the first byte, only the last one may transfer control, none of them is replaced already. None where there are no such."""
-        end = self._forward(offset)
-        if end < 0:
-            return None
+        """Whole instructions around the one at `offset`, of at least the jump's size, that can move to patch memory as far as anybody knows: nothing outside
+        jumps behind the first byte, conditional jumps aside only the last one may transfer control, none of them is replaced already. None where there are
+        no such."""
+        ends = self._ends(offset)
         start = offset
-        while end - start < JUMP_SIZE:
+        for _ in range(_MOST_BEFORE + 1):
+            for end in ends:
+                if end - start >= JUMP_SIZE and self._is_closed(start, end):
+                    return start, end
             start = self._predecessor(start)
             if start < 0:
-                return None
-        return start, end
+                break
+        return None
 
-    def _forward(self, offset: int) -> int:
-        """Where the region ends; -1 where the instruction itself cannot be part of one. STI takes the instruction in its shadow along."""
+    def widen(self, region: tuple[int, int]) -> tuple[int, int]:
+        """The region with replaceable instructions that follow it closely, for which there might be no room of their own."""
+        start, end = region
+        behind, best = end, end
+        for _ in range(_MOST_BEHIND):
+            instruction = self.decode(behind)
+            if instruction.is_invalid or behind + instruction.len > PAGE_SIZE or self.touches(behind, behind + instruction.len):
+                break
+            behind += instruction.len
+            if generators.kind_of(instruction) is not None and self._is_closed(start, behind):
+                best = behind
+            if instruction.flow_control not in _STAYS:
+                break
+        return start, best
+
+    def _ends(self, offset: int) -> list[int]:
+        """Where a region with the instruction at `offset` in it may end, the nearest first. STI takes the instruction in its shadow along."""
+        ends = []
         end = offset
-        shadow = False
-        while end == offset or shadow or end - offset < JUMP_SIZE:
+        for _ in range(_MOST_BEHIND):
             instruction = self.decode(end)
             behind = end + instruction.len
-            if instruction.is_invalid or behind > PAGE_SIZE or self.touches(end, behind) or (end > offset and end in self.targets):
-                return -1 if shadow or end == offset else end
-            shadow = instruction.mnemonic == Mnemonic.STI
+            if instruction.is_invalid or behind > PAGE_SIZE or self.touches(end, behind):
+                break
             end = behind
-            if instruction.flow_control != FlowControl.NEXT or end - offset > _LONGEST_REGION:
-                return -1 if shadow else end
-        return end
+            if instruction.mnemonic != Mnemonic.STI:
+                ends.append(end)
+            if instruction.flow_control not in _STAYS:
+                break
+        return ends
+
+    def _is_closed(self, start: int, end: int) -> bool:
+        """Whether nothing is known to jump behind the first byte of a region from outside."""
+        for inside in range(start + 1, end):
+            if inside in self.entered or any(not start <= source < end for source in self.sources.get(inside, ())):
+                return False
+        return True
 
     def _predecessor(self, start: int) -> int:
-        """The instruction before `start` that runs into it, or -1."""
-        if start in self.targets:
-            return -1
+        """The instruction before `start` that may run into it, or -1."""
         for before in range(start - 1, max(-1, start - _LONGEST_INSTRUCTION - 1), -1):
             if before in self.starts:
                 instruction = self.decode(before)
                 if instruction.is_invalid or before + instruction.len != start:
                     continue
-                if instruction.flow_control != FlowControl.NEXT or instruction.mnemonic == Mnemonic.STI or self.touches(before, start):
+                if instruction.flow_control not in _STAYS or self.touches(before, start):
                     return -1
                 return before
         return -1

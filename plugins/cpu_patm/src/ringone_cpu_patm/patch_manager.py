@@ -43,6 +43,8 @@ class PatchManager:
         self._losses: Counter[int] = Counter()
         self._starts: list[int] = []
         self._by_start: dict[int, tuple[CodePage, Patch]] = {}
+        self._blocks: dict[int, set[int]] = {}
+        """Where blocks have started, by page: what nobody has scanned yet, because nothing in it matters."""
         self._new: list[tuple[int, int]] = []
         self._trapped: list[int] = []
         self._not_patchable: set[tuple[int, int]] = set()
@@ -60,6 +62,8 @@ class PatchManager:
         """Ring-0 code that is about to run for the first time; True where `settle` has to decide first."""
         offset = address & _OFFSET
         page = self._world.locate(address)
+        if page >= 0:
+            self._blocks.setdefault(page, set()).add(offset)
         if page >= 0 and page not in self._refused and offset + size <= PAGE_SIZE:
             known = self._pages.get(page)
             if known is None:
@@ -234,19 +238,18 @@ class PatchManager:
         following = self._fetch(known.base + PAGE_SIZE & 0xFFFFFFFF, _LONGEST_INSTRUCTION)
         report = self._scanner.scan_page(known.base, known.content, entry, following=following)
         self.instructions += report.instructions
-        known.starts.update(start & _OFFSET for start in report.starts)
-        known.targets.update(target & _OFFSET for target in report.targets if target >> PAGE_SHIFT == known.linear)
-        known.targets.add(entry & _OFFSET)
+        for start in report.starts:
+            if start & _OFFSET not in known.starts:
+                known.learn(start & _OFFSET, known.decode(start & _OFFSET))
+        self._learn_blocks(known)
         for finding in report.findings:
             offset = finding.address & _OFFSET
             if finding.kind is InstructionClass.SENSITIVE and offset not in known.handled:
                 self._replace(known, offset)
-        self._check_targets(known)
 
-    def _check_targets(self, known: CodePage) -> None:
-        for patch in list(known.patches):
-            if any(patch.start < target < patch.end for target in known.targets):
-                self._withdraw(known, patch)
+    def _learn_blocks(self, known: CodePage) -> None:
+        for offset in self._blocks.pop(known.page, ()):
+            known.learn_block(offset)
 
     def _resolve_conflicts(self, known: CodePage, starts: list[int]) -> None:
         """Where the instructions of a new block overlap replaced bytes otherwise than by being replaced themselves, put HLT for the jump; where they overlap
@@ -258,7 +261,7 @@ class PatchManager:
             end = min(offset + max(known.decode(offset).len, 1), PAGE_SIZE)
             over = known.patch_over(offset) or next((patch for patch in known.patches if offset < patch.start < end), None)
             if over is not None:
-                self._withdraw(known, over)
+                self._withdraw(known, over, offset)
             if known.touches(offset, end) and offset not in known.gates:
                 self.conflicts += 1
                 self.refuse(known.page)
@@ -282,6 +285,10 @@ class PatchManager:
         region = known.region(offset)
         if region is None:
             return False
+        wider = known.widen(region)
+        return (wider != region and self._install_region(known, wider)) or self._install_region(known, region)
+
+    def _install_region(self, known: CodePage, region: tuple[int, int]) -> bool:
         start, end = region
         place = self._memory.code_used
         try:
@@ -302,9 +309,10 @@ class PatchManager:
         self._change_view(known, start, b"\xe9" + struct.pack("<I", distance & 0xFFFFFFFF))
         return True
 
-    def _withdraw(self, known: CodePage, patch: Patch) -> None:
-        """Something jumps into the region: back to the guest's bytes, with HLT for what must not run."""
+    def _withdraw(self, known: CodePage, patch: Patch, entered: int) -> None:
+        """Something jumps into the region: back to the guest's bytes, and to regions that respect it."""
         self.conflicts += 1
+        known.entered.add(entered)
         known.patches.remove(patch)
         del self._by_start[patch.offset]
         self._starts.remove(patch.offset)
@@ -313,9 +321,8 @@ class PatchManager:
         self._change_view(known, patch.start, known.content[patch.start : patch.end])
         region = ScanLimits(instructions=patch.end - patch.start, low=known.base + patch.start, high=known.base + patch.end)
         for finding in self._scanner.scan(known.base + patch.start, self._fetch, region).findings:
-            self._not_patchable.add((known.page, finding.address & _OFFSET))
-            if finding.kind is InstructionClass.SENSITIVE:
-                self._put_gate(known, finding.address & _OFFSET)
+            if finding.kind is InstructionClass.SENSITIVE and finding.address & _OFFSET not in known.handled:
+                self._replace(known, finding.address & _OFFSET)
 
     def _change_view(self, known: CodePage, offset: int, code: bytes) -> None:
         self._memory.bytes[known.view + offset : known.view + offset + len(code)] = code
@@ -329,9 +336,9 @@ class PatchManager:
         offset = address & _OFFSET
         if (known.page, offset) in self._not_patchable or offset in known.handled:
             return
-        known.starts.add(offset)
-        if not known.targets:
+        if offset not in known.starts:
             self._scan(known, address)
+        self._learn_blocks(known)
         if offset not in known.handled and not self._install(known, offset):
             self._not_patchable.add((known.page, offset))
 

@@ -13,7 +13,7 @@ from iced_x86 import Code, Decoder, Instruction, Register
 
 from ringone_cpu_patm.generators import flags, system
 from ringone_cpu_patm.generators.emitter import SAVED, Emitter
-from ringone_cpu_patm.generators.relocate import carry_over, refusal, refused_target, transfers_control
+from ringone_cpu_patm.generators.relocate import branch_inside, carry_over, is_branch_inside, refusal, refused_target, transfers_control
 from ringone_cpu_patm.patch_code import CannotPatch, Kind, PatchCode
 
 if TYPE_CHECKING:
@@ -79,8 +79,13 @@ def generate(code: bytes, guest_eip: int, *, address: int, state: int, count_hit
     last = region[-1]
     emitter = Emitter(address, state, count_hits=count_hits)
     for instruction in region:
+        emitter.at(instruction.ip32)
         kind = kind_of(instruction)
         reason = None if kind is not None else refusal(instruction)
+        if instruction.ip != last.ip and is_branch_inside(instruction):
+            emitter.begin_carried_over(instruction.ip32)
+            branch_inside(emitter, instruction, last.ip32)
+            continue
         if instruction.ip != last.ip and (reason or transfers_control(instruction)):
             raise CannotPatch(f"{instruction} at {instruction.ip:#x} {reason or 'transfers control'} and is not the region's last instruction")
         if reason:
@@ -109,7 +114,7 @@ def _decode(code: bytes, guest_eip: int) -> list[Instruction]:
     for instruction in region:
         if instruction.is_invalid:
             raise CannotPatch(f"the bytes at {instruction.ip:#x} are no instruction")
-        reason = refused_target(instruction, guest_eip, len(code))
+        reason = refused_target(instruction, guest_eip, len(code), {other.ip32 for other in region})
         if reason:
             raise CannotPatch(f"{instruction} at {instruction.ip:#x} {reason}")
     return region

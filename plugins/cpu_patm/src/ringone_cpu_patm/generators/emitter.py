@@ -36,6 +36,10 @@ OVERFLOW_FROM_SETO = 0x7F
 """Added to the 0 or 1 that SETO left in AL it overflows exactly where there was an overflow."""
 
 
+def label_of(guest_eip: int) -> str:
+    return f"guest {guest_eip:x}"
+
+
 class Emitter:
     """Collects one patch. `guest_eip` and `kind` are those of the instruction whose turn it is."""
 
@@ -52,6 +56,10 @@ class Emitter:
         self._gates_behind: dict[tuple[int, Callable[[], None]], str] = {}
 
     # --- Where the guest is ----------------------------------------
+
+    def at(self, guest_eip: int) -> None:
+        """What the instruction at `guest_eip` becomes follows: the place for branches to it inside the region."""
+        self.asm.label(label_of(guest_eip))
 
     def begin(self, kind: Kind, guest_eip: int) -> None:
         """A replacement or a gate for the instruction at `guest_eip` follows."""

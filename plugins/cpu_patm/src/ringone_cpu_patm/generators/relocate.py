@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, CpuidFeature, FlowControl, Instruction, OpKind, Register
 
-from ringone_cpu_patm.generators.emitter import SAVED, VALUE, Emitter
+from ringone_cpu_patm.generators.emitter import SAVED, VALUE, Emitter, label_of
 from ringone_cpu_patm.generators.system import memory_operand
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ _X87 = frozenset((CpuidFeature.FPU, CpuidFeature.FPU287, CpuidFeature.FPU387))
 _BRANCHES = (FlowControl.UNCONDITIONAL_BRANCH, FlowControl.CONDITIONAL_BRANCH, FlowControl.CALL)
 
 FIRST_PAGE = 0x1000
-JUMP_LENGTH = 5
 
 
 def transfers_control(instruction: Instruction) -> bool:
@@ -51,15 +51,34 @@ def refusal(instruction: Instruction) -> str | None:
     return None
 
 
-def refused_target(instruction: Instruction, guest_eip: int, length: int) -> str | None:
-    """Why the branch must not be taken out of a patch for `length` bytes at `guest_eip`, wherever in the patch it stands."""
+def refused_target(instruction: Instruction, guest_eip: int, length: int, starts: Set[int]) -> str | None:
+    """Why the branch must not be taken out of a patch for `length` bytes at `guest_eip`, wherever in the patch it stands; `starts` are the region's
+    instructions. Forward branches inside the region stay inside; a patch has no loops, so that it can run to its end uninterrupted."""
     if not _is_near_branch(instruction):
         return None
-    if instruction.near_branch32 < FIRST_PAGE:
+    target = instruction.near_branch32
+    if target < FIRST_PAGE:
         return "leads into the first page"
-    if length >= JUMP_LENGTH and 0 < instruction.near_branch32 - guest_eip < JUMP_LENGTH:
-        return "leads into the bytes that the jump to the patch replaces"
+    if not 0 < target - guest_eip < length:
+        return None
+    if target <= instruction.ip32 or target not in starts or not instruction.is_jcc_short_or_near:
+        return "leads into the region"
     return None
+
+
+def is_branch_inside(instruction: Instruction) -> bool:
+    """Whether a branch may stand before the last instruction of a region."""
+    return bool(instruction.is_jcc_short_or_near)
+
+
+def branch_inside(emitter: Emitter, instruction: Instruction, last: int) -> None:
+    """A conditional jump before the region's last instruction, which is at `last`: to its place in the patch, or out of it."""
+    near = instruction.copy()
+    near.as_near_branch()
+    if instruction.ip32 < instruction.near_branch32 <= last:
+        emitter.asm.branch(near.code, label_of(instruction.near_branch32))
+    else:
+        emitter.asm.add(near)
 
 
 def carry_over(emitter: Emitter, instruction: Instruction, code: bytes) -> None:
