@@ -275,11 +275,12 @@ def test_what_only_the_vmm_can_do_is_a_gate_at_the_end_and_refused_before_it(end
         (b"\xfa\x0f", "are no instruction"),
         (b"\xfa\xff\xff", "are no instruction"),
         (assemble("cli; jmp 0x800", REGION), "first page"),
-        (assemble(f"cli; jz {REGION + 1:#x}; nop; nop", REGION), "that the jump to the patch replaces"),
+        (assemble(f"cli; jz {REGION + 1:#x}; nop; nop", REGION), "leads into the"),
         (assemble("cli; ret; nop", REGION), "transfers control"),
         (assemble("iretd; nop", REGION), "transfers control"),
+        (b"\xfa\x66\x74\x02\x90", "transfers control"),
     ],
-    ids=["empty", "cut_short", "undefined", "first_page", "into_the_jump", "ret_before_the_end", "iret_before_the_end"],
+    ids=["empty", "cut_short", "undefined", "first_page", "into_the_jump", "ret_before_the_end", "iret_before_the_end", "narrow_branch"],
 )
 def test_a_region_that_cannot_be_patched_says_why(region: bytes, reason: str) -> None:
     with pytest.raises(CannotPatch, match=reason):
@@ -326,3 +327,11 @@ def test_marks_start_at_each_instruction_and_lead_out_at_the_end() -> None:
     assert patch.code[jump] == 0xE9
     assert PATCH + jump + 5 + struct.unpack_from("<i", patch.code, jump + 1)[0] & 0xFFFFFFFF == REGION + 4
     assert patch.gates == (Gate(offset=len(patch.code) - 1, guest_eip=REGION + 3),)
+
+
+@pytest.mark.parametrize("zf", [0, 0x40], ids=["not_taken", "taken"])
+@pytest.mark.parametrize("target", ["inside", "last", "outside"])
+def test_a_conditional_jump_inside_a_region_skips_what_it_skips_in_the_guest(target: str, zf: int) -> None:
+    offset = {"inside": 4, "last": 5, "outside": 0x40}[target]
+    region = assemble(f"cli; jz {REGION + offset:#x}; cli; inc eax; sti", REGION)
+    compare(region, Guest(registers=(0, 0, 0, 0, STACK, 0, 0, 0), flags=2 | IF | zf))

@@ -68,7 +68,7 @@ def refused_target(instruction: Instruction, guest_eip: int, length: int, starts
 
 def is_branch_inside(instruction: Instruction) -> bool:
     """Whether a branch may stand before the last instruction of a region."""
-    return bool(instruction.is_jcc_short_or_near)
+    return instruction.is_jcc_short_or_near and _is_near_branch(instruction)
 
 
 def branch_inside(emitter: Emitter, instruction: Instruction, last: int) -> None:
