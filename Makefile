@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packaging fuzz test-guests bench lint docs clean
+.PHONY: help demo test test-packaging fuzz oracle test-guests bench lint docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: ## ' Makefile | sed 's/: ## /\t/' | expand -t 18
@@ -22,6 +22,10 @@ test-packaging: ## build wheels, install them elsewhere and use them
 fuzz: ## look for guests and saved states that do harm, for an hour or so
 	@tools/setup
 	RINGONE_FUZZ_EXAMPLES=2000 RINGONE_FUZZ_PROGRAMS=50000 RINGONE_STORM_S=20 $(BIN)/pytest -q -n 2 tests/robustness
+
+oracle: ## run tens of thousands of generated kernels on every processor backend
+	@tools/setup
+	RINGONE_ORACLE_EXAMPLES=20000 $(BIN)/pytest -q -n 2 tests/oracle
 
 test-guests: ## boot real operating systems
 	@tools/setup guests

@@ -1,0 +1,1 @@
+"""Guest kernels that must end the same on every CPU backend, whatever disturbs it."""

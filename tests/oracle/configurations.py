@@ -1,0 +1,37 @@
+"""The processors that are compared. The first is the one that the others must agree with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import ringone_cpu_patm.backend
+from ringone.api.cpu import CpuBackend, CpuContext
+from ringone_cpu_patm.backend import PatmBackend
+from ringone_cpu_patm.options import PatmOptions
+from ringone_cpu_recompiler.backend import RecompilerBackend
+from ringone_cpu_recompiler.options import RecompilerOptions
+
+ringone_cpu_patm.backend._SHORT_STRETCH = ringone_cpu_patm.backend._LONG_STRETCH = 1
+"""Back to raw mode as soon as it is possible again: the programs are shorter than what a real guest had better spend on the recompiler."""
+
+
+@attrs.frozen
+class Configuration:
+    name: str
+    make: Callable[[CpuContext], CpuBackend]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _patm(*, scanning: bool, patching: bool) -> Callable[[CpuContext], CpuBackend]:
+    return lambda context: PatmBackend(context, PatmOptions(scanning=scanning, patching=patching))
+
+
+RECOMPILER = Configuration("recompiler", lambda context: RecompilerBackend(context, RecompilerOptions()))
+PATM = Configuration("patm", _patm(scanning=True, patching=True))
+SCANNING_ONLY = Configuration("patm without patching", _patm(scanning=True, patching=False))
+RING_3_ONLY = Configuration("patm without scanning", _patm(scanning=False, patching=False))
+CONFIGURATIONS = (RECOMPILER, PATM, SCANNING_ONLY, RING_3_ONLY)
+BY_NAME = {configuration.name: configuration for configuration in CONFIGURATIONS}
