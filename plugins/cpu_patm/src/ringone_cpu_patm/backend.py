@@ -18,7 +18,7 @@ from ringone.api.cpu import CpuContext, CpuState, ExitReason
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.engine import Stop
-from ringone_cpu_recompiler.env import D_ERROR_CODE, D_EXCEPTION_IS_INT, D_HFLAGS, HF_CPL, Q_EIP
+from ringone_cpu_recompiler.env import D_ERROR_CODE, D_EXCEPTION_IS_INT, D_HFLAGS, HF_CPL, HF_INHIBIT_IRQ, Q_EIP
 from ringone_cpu_recompiler.interrupts import TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
 from ringone_cpu_recompiler.paging import GuestFault
@@ -117,8 +117,7 @@ class PatmBackend(RecompilerBackend):
         return result
 
     def _run_raw(self, allowance: int) -> ExitReason | None:
-        if self._patches.unsettled:
-            self._patches.settle()
+        self._patches.settle(self._env.q[Q_EIP])
         if not self._world.deprivileged:
             self._world.deprivilege()
         self._mode.enter(self._intr)
@@ -161,6 +160,8 @@ class PatmBackend(RecompilerBackend):
                     state[state_page.VIRTUAL_FLAGS // 4] = state[word // 4]
                 else:
                     q[target] = state[word // 4]
+        elif q[Q_EIP] in self._patches.shadowed:
+            self._env.d[D_HFLAGS] |= HF_INHIBIT_IRQ
         self._from_gate = isinstance(place, Gate)
         self._mode.leave()
 

@@ -11,9 +11,17 @@ from ringone_cpu_patm.patch_code import PatchCode
 
 JUMP_SIZE = 5
 _LONGEST_INSTRUCTION = 15
-_MOST_BEFORE = 6
+_MOST_BEFORE = 10
 _MOST_BEHIND = 6
 _STAYS = (FlowControl.NEXT, FlowControl.CONDITIONAL_BRANCH)
+_ENDS = (FlowControl.RETURN, FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH)
+
+
+def _is_filling(instruction: Instruction) -> bool:
+    """What compilers and assemblers put between functions."""
+    if instruction.mnemonic == Mnemonic.LEA:
+        return instruction.memory_base == instruction.op0_register and instruction.memory_displacement == 0
+    return instruction.mnemonic in (Mnemonic.NOP, Mnemonic.INT3)
 
 
 @attrs.frozen(kw_only=True)
@@ -24,6 +32,11 @@ class Patch:
     end: int
     offset: int
     code: PatchCode
+
+    @property
+    def covered(self) -> int:
+        """Where the bytes end that must not be run by themselves: behind the region or behind the jump."""
+        return max(self.end, self.start + JUMP_SIZE)
 
 
 @attrs.define(kw_only=True, eq=False)
@@ -61,7 +74,7 @@ class CodePage:
 
     def patch_over(self, offset: int) -> Patch | None:
         """The patch in whose region, behind its first byte, an offset lies."""
-        return next((patch for patch in self.patches if patch.start < offset < patch.end), None)
+        return next((patch for patch in self.patches if patch.start < offset < patch.covered), None)
 
     def learn_block(self, offset: int) -> None:
         """Note the instructions of a block that starts at an offset, and where its branch leads."""
@@ -82,14 +95,14 @@ class CodePage:
                 self.sources.setdefault(target, set()).add(offset)
 
     def region(self, offset: int) -> tuple[int, int] | None:
-        """Whole instructions around the one at `offset`, of at least the jump's size, that can move to patch memory as far as anybody knows: nothing outside
-        jumps behind the first byte, conditional jumps aside only the last one may transfer control, none of them is replaced already. None where there are
-        no such."""
+        """Whole instructions around the one at `offset` that can move to patch memory as far as anybody knows: nothing outside jumps behind the first byte,
+        conditional jumps aside only the last one may transfer control, none of them is replaced already, and the jump finds room, in them or in the padding
+        behind a function's end. None where there are no such."""
         ends = self._ends(offset)
         start = offset
         for _ in range(_MOST_BEFORE + 1):
             for end in ends:
-                if end - start >= JUMP_SIZE and self._is_closed(start, end):
+                if (end - start >= JUMP_SIZE or self._is_padded(start, end)) and self._is_closed(start, end):
                     return start, end
             start = self._predecessor(start)
             if start < 0:
@@ -112,7 +125,7 @@ class CodePage:
         return start, best
 
     def _ends(self, offset: int) -> list[int]:
-        """Where a region with the instruction at `offset` in it may end, the nearest first. STI takes the instruction in its shadow along."""
+        """Where a region with the instruction at `offset` in it may end, the nearest first."""
         ends = []
         end = offset
         for _ in range(_MOST_BEHIND):
@@ -121,11 +134,29 @@ class CodePage:
             if instruction.is_invalid or behind > PAGE_SIZE or self.touches(end, behind):
                 break
             end = behind
-            if instruction.mnemonic != Mnemonic.STI:
-                ends.append(end)
+            ends.append(end)
             if instruction.flow_control not in _STAYS:
                 break
         return ends
+
+    def _is_padded(self, start: int, end: int) -> bool:
+        """Whether a function ends with the region, and what the jump needs behind it is filling that nobody runs."""
+        if self._last(start, end).flow_control not in _ENDS or start + JUMP_SIZE > PAGE_SIZE or self.touches(end, start + JUMP_SIZE):
+            return False
+        at = end
+        while at < start + JUMP_SIZE:
+            instruction = self.decode(at)
+            if not _is_filling(instruction) or at in self.starts or at in self.sources or at in self.entered:
+                return False
+            at += instruction.len
+        return True
+
+    def _last(self, start: int, end: int) -> Instruction:
+        while True:
+            instruction = self.decode(start)
+            start += instruction.len
+            if start >= end:
+                return instruction
 
     def _is_closed(self, start: int, end: int) -> bool:
         """Whether nothing is known to jump behind the first byte of a region from outside."""

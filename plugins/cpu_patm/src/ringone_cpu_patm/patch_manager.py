@@ -12,6 +12,8 @@ import bisect
 import struct
 from collections import Counter
 
+import attrs
+from iced_x86 import Decoder
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
 from ringone.api.scan import CodeScanner, InstructionClass, ScanLimits
 
@@ -24,7 +26,18 @@ from ringone_cpu_patm.world import Watch, World
 MAX_WRITES = 64
 """Views that a page may lose to writes or to aliases before its code is left to the recompiler."""
 _OFFSET = PAGE_SIZE - 1
+_STI = 0xFB
 _LONGEST_INSTRUCTION = 15
+_NEAR = 64
+"""Bytes behind an instruction that its region may reach."""
+
+
+@attrs.define
+class _Block:
+    """Linear addresses in a block: where its instructions start, and which of them are sensitive."""
+
+    starts: set[int] = attrs.field(factory=set)
+    sensitive: set[int] = attrs.field(factory=set)
 
 
 class PatchManager:
@@ -47,6 +60,8 @@ class PatchManager:
         """Where blocks have started, by page: what nobody has scanned yet, because nothing in it matters."""
         self._new: list[tuple[int, int]] = []
         self._trapped: list[int] = []
+        self.shadowed: set[int] = set()
+        """Linear addresses right behind patches that end with STI: no interrupt may come there before one more instruction has run."""
         self._not_patchable: set[tuple[int, int]] = set()
         self.installed: Counter[Kind] = Counter()
         self.gates = 0
@@ -83,24 +98,30 @@ class PatchManager:
     def trapped(self, address: int) -> None:
         """The privileged instruction at a linear address has trapped and could be patched."""
         page = self._world.locate(address)
-        if self.patching and page >= 0 and (page, address & _OFFSET) not in self._not_patchable:
+        if self.patching and page >= 0 and (page, address & _OFFSET) not in self._not_patchable and address not in self._trapped:
             self._trapped.append(address)
 
     # --- Between runs ----------------------------------------
 
     @property
     def unsettled(self) -> bool:
-        return bool(self._new or self._trapped)
+        """Whether `settle` must be called before the guest's ring 0 may run."""
+        return bool(self._new)
 
-    def settle(self) -> None:
-        """Act on what was reported."""
+    def settle(self, eip: int) -> None:
+        """Act on what was reported; the guest goes on at `eip`."""
+        if not self._new and not self._trapped:
+            return
         new, self._new = self._new, []
         trapped, self._trapped = self._trapped, []
         try:
             for address, size in new:
                 self._examine(address, size)
             for address in trapped:
-                self._patch_trapped(address)
+                if address < eip <= address + _NEAR:  # The guest would go on inside of what would be replaced.
+                    self._trapped.append(address)
+                else:
+                    self._patch_trapped(address)
         except OutOfPatchMemory:
             self.flush()
         self._world.flush_tlb()
@@ -111,6 +132,7 @@ class PatchManager:
         for page in list(self._pages):
             self._forget(page)
         self._not_patchable.clear()
+        self.shadowed.clear()
         self._memory.clear()
         self._world.drop_vmm_code(0, vmm_memory.CODE_SIZE)
         self._world.flush_tlb()
@@ -212,8 +234,8 @@ class PatchManager:
 
     def _examine(self, address: int, size: int) -> None:
         """Replace what is sensitive in a new block, and in what can be reached from it within its page."""
-        block = self._scanner.scan(address, self._fetch, ScanLimits(instructions=size, low=address, high=address + size))
-        pages = {finding.address >> PAGE_SHIFT for finding in block.findings if finding.kind is InstructionClass.SENSITIVE}
+        block = self._block(address, address + size)
+        pages = {finding >> PAGE_SHIFT for finding in block.sensitive}
         pages |= {start >> PAGE_SHIFT for start in (address, address + size - 1) if self._is_special(start)}
         for linear in sorted(pages):
             known = self._page_at(linear << PAGE_SHIFT)
@@ -223,10 +245,28 @@ class PatchManager:
             self._resolve_conflicts(known, entries)
             if entries and known.page in self._pages:
                 self._scan(known, entries[0])
+                for finding in sorted(block.sensitive):
+                    if finding >> PAGE_SHIFT == linear and finding & _OFFSET not in known.handled:
+                        self._replace(known, finding & _OFFSET)
         if not pages:
             known = self._pages.get(self._world.locate(address))
             if known is not None:
                 self._resolve_conflicts(known, [start for start in sorted(block.starts) if start >> PAGE_SHIFT == known.linear])
+
+    def _block(self, low: int, high: int) -> _Block:
+        """What stands in a block. The scanner does not know each instruction that a processor might; a second decoder tells how long such a one is."""
+        block = _Block()
+        while low < high:
+            report = self._scanner.scan(low, self._fetch, ScanLimits(instructions=high - low, low=low, high=high))
+            block.starts |= report.starts
+            block.sensitive |= {finding.address for finding in report.findings if finding.kind is InstructionClass.SENSITIVE}
+            low = high
+            if report.undecodable:
+                stuck = min(report.undecodable)
+                instruction = Decoder(32, self._fetch(stuck, _LONGEST_INSTRUCTION), ip=stuck).decode()
+                if not instruction.is_invalid:
+                    low = stuck + instruction.len
+        return block
 
     def _is_special(self, address: int) -> bool:
         page = self._world.locate(address)
@@ -303,6 +343,8 @@ class PatchManager:
         self._by_start[place] = known, patch
         bisect.insort(self._starts, place)
         self.installed.update(code.kinds)
+        if code.kinds[-1] is Kind.STI and known.content[end - 1] == _STI:
+            self.shadowed.add(known.base + end)
         known.handled.update(range(start, end))
         known.touched[start : start + JUMP_SIZE] = b"\1" * JUMP_SIZE
         distance = self.window_base + place - (known.base + start + JUMP_SIZE)
