@@ -27,6 +27,8 @@ PATIENCE = 10
 """How many times as much as the reference the others may use: a unit is not the same everywhere, and disturbances cost."""
 MOST_RUNS = 4000
 MOST_WAKES = 60
+MOST_INTERRUPTS = 20
+"""At random places: more of them would use up the time of the program."""
 LONGEST_CHOP = 1500
 
 
@@ -140,7 +142,7 @@ class Runner:
     def __init__(self, image: Image, plan: Plan, limit: int) -> None:
         self._plan = plan
         self._random = random.Random(plan.seed)
-        self._turn = 0
+        self._turn = self._disturbances = 0
         self._limit = limit
         self.used = 0
         self.board = Board(plan.configurations[0], image.memory, image.state)
@@ -184,7 +186,8 @@ class Runner:
         if self._plan.disturbance is Disturbance.MOVED and self._random.random() < 0.3:
             self._turn += 1
             self.board = self.board.moved_to(self._plan.configurations[self._turn % len(self._plan.configurations)])
-        elif self._plan.disturbance is Disturbance.INTERRUPTED:
+        elif self._plan.disturbance is Disturbance.INTERRUPTED and self._disturbances < MOST_INTERRUPTS:
+            self._disturbances += 1
             if self._random.random() < 0.6:
                 self.board.interrupts += 1
                 self.board.raise_interrupt(w.IRQ)
