@@ -124,6 +124,7 @@ class PatmBackend(RecompilerBackend):
         for page in self._shadow.taken():
             self._patches.refuse(page)
             self._world.watch(page, Watch.TELL)
+        self._go_on_in_patch()
         result = super()._execute(allowance)
         self._after_run()
         return result
@@ -177,6 +178,13 @@ class PatmBackend(RecompilerBackend):
             self._world.stop_here()
         else:
             self._mode.enter(self._intr)
+            self._go_on_in_patch()
+
+    def _go_on_in_patch(self) -> None:
+        """Where there is patch code for the instruction at EIP that no jump leads to."""
+        if self._env.cpl == 1:
+            q = self._env.q
+            q[Q_EIP] = self._patches.entry(q[Q_EIP])
 
     def _no_room_now(self) -> bool:
         return self._world.region_is_mapped(self._mode.window_base) or (not self._scanning and not self._env.cpl)

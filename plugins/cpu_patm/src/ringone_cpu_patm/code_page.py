@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import attrs
 from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
@@ -11,6 +13,7 @@ from ringone_cpu_patm.patch_code import PatchCode
 
 JUMP_SIZE = 5
 _LONGEST_INSTRUCTION = 15
+_ENTRIES_THAT_COUNT = 3
 _MOST_BEFORE = 10
 _MOST_BEHIND = 6
 _STAYS = (FlowControl.NEXT, FlowControl.CONDITIONAL_BRANCH)
@@ -44,8 +47,8 @@ class CodePage:
     """A guest-physical page that has a fetch view, as it is executed through one linear page. All sets hold offsets in the page.
 
     `content` is the guest's; `view` where the view lies in the VMM's memory. `handled` are instructions that were replaced, one way or the other. `starts`
-    are instructions that are known to stand there, `sources` the branches that lead to an offset, `entered` offsets inside a former region that something
-    really jumped to. `touched` has a 1 for each byte that the view changes.
+    are instructions that are known to stand there, `sources` the branches that lead to an offset, `entries` counts how often something really jumped to an
+    offset inside a region. `touched` has a 1 for each byte that the view changes.
     """
 
     page: int
@@ -55,9 +58,10 @@ class CodePage:
     handled: set[int] = attrs.field(factory=set)
     starts: set[int] = attrs.field(factory=set)
     sources: dict[int, set[int]] = attrs.field(factory=dict)
-    entered: set[int] = attrs.field(factory=set)
+    entries: Counter[int] = attrs.field(factory=Counter)
     patches: list[Patch] = attrs.field(factory=list)
     gates: set[int] = attrs.field(factory=set)
+    entry_patches: dict[int, Patch] = attrs.field(factory=dict)
     touched: bytearray = attrs.field(factory=lambda: bytearray(PAGE_SIZE))
 
     @property
@@ -139,6 +143,10 @@ class CodePage:
                 break
         return ends
 
+    def is_entered(self, offset: int) -> bool:
+        """Whether jumps to an offset are more than the return from an interrupt that came there."""
+        return self.entries.get(offset, 0) >= _ENTRIES_THAT_COUNT
+
     def _is_padded(self, start: int, end: int) -> bool:
         """Whether a function ends with the region, and what the jump needs behind it is filling that nobody runs."""
         if self._last(start, end).flow_control not in _ENDS or start + JUMP_SIZE > PAGE_SIZE or self.touches(end, start + JUMP_SIZE):
@@ -146,7 +154,7 @@ class CodePage:
         at = end
         while at < start + JUMP_SIZE:
             instruction = self.decode(at)
-            if not _is_filling(instruction) or at in self.starts or at in self.sources or at in self.entered:
+            if not _is_filling(instruction) or at in self.starts or at in self.sources or self.is_entered(at):
                 return False
             at += instruction.len
         return True
@@ -161,7 +169,7 @@ class CodePage:
     def _is_closed(self, start: int, end: int) -> bool:
         """Whether nothing is known to jump behind the first byte of a region from outside."""
         for inside in range(start + 1, end):
-            if inside in self.entered or any(not start <= source < end for source in self.sources.get(inside, ())):
+            if self.is_entered(inside) or any(not start <= source < end for source in self.sources.get(inside, ())):
                 return False
         return True
 

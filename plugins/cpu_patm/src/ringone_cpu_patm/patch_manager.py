@@ -55,7 +55,8 @@ class PatchManager:
         """Guest-physical pages that must not run at ring 1, and the linear page through which their view, all HLT, is shown."""
         self._losses: Counter[int] = Counter()
         self._starts: list[int] = []
-        self._by_start: dict[int, tuple[CodePage, Patch]] = {}
+        self._by_start: dict[int, Patch] = {}
+        self._by_linear: dict[int, CodePage] = {}
         self._blocks: dict[int, set[int]] = {}
         """Where blocks have started, by page: what nobody has scanned yet, because nothing in it matters."""
         self._new: list[tuple[int, int]] = []
@@ -190,7 +191,7 @@ class PatchManager:
             return self._page_at(address)
         if known is None:
             known = CodePage(page=page, linear=linear, view=self._memory.take_view(), content=bytes(self._world.content(page)))
-            self._pages[page] = known
+            self._pages[page] = self._by_linear[linear] = known
             self._memory.bytes[known.view : known.view + PAGE_SIZE] = known.content
             self._world.drop_vmm_code(known.view, PAGE_SIZE)
             self._world.watch(page, Watch.STOP)
@@ -207,7 +208,9 @@ class PatchManager:
     def _forget(self, page: int) -> None:
         self.drops += 1
         known = self._pages.pop(page)
-        for patch in known.patches:
+        if self._by_linear.get(known.linear) is known:
+            del self._by_linear[known.linear]
+        for patch in (*known.patches, *known.entry_patches.values()):
             del self._by_start[patch.offset]
             self._starts.remove(patch.offset)
         self._world.hide(page)
@@ -315,6 +318,8 @@ class PatchManager:
 
     def _put_gate(self, known: CodePage, offset: int) -> None:
         self.gates += 1
+        if self.patching:
+            self._install_entry(known, offset)
         known.gates.add(offset)
         known.handled.add(offset)
         known.touched[offset] = 1
@@ -331,30 +336,54 @@ class PatchManager:
     def _install_region(self, known: CodePage, region: tuple[int, int]) -> bool:
         start, end = region
         place = self._memory.code_used
-        try:
-            code = generators.generate(
-                known.content[start:end], known.base + start, address=self.window_base + place, state=self.window_base + vmm_memory.STATE
-            )
-        except CannotPatch:
+        patch = self._generate(known, start, end)
+        if patch is None:
             return False
-        self._memory.add_code(code.code)
-        patch = Patch(start=start, end=end, offset=place, code=code)
         known.patches.append(patch)
-        self._by_start[place] = known, patch
-        bisect.insort(self._starts, place)
-        self.installed.update(code.kinds)
-        if code.kinds[-1] is Kind.STI and known.content[end - 1] == _STI:
-            self.shadowed.add(known.base + end)
+        self.installed.update(patch.code.kinds)
         known.handled.update(range(start, end))
         known.touched[start : start + JUMP_SIZE] = b"\1" * JUMP_SIZE
         distance = self.window_base + place - (known.base + start + JUMP_SIZE)
         self._change_view(known, start, b"\xe9" + struct.pack("<I", distance & 0xFFFFFFFF))
         return True
 
+    def _install_entry(self, known: CodePage, offset: int) -> None:
+        """Patch code without a jump to it, for an instruction behind a gate: the VMM goes there itself where it resumes the guest at this address, as it does
+        at the entries of handlers."""
+        end = offset + known.decode(offset).len
+        if end <= PAGE_SIZE:
+            patch = self._generate(known, offset, end)
+            if patch is not None and patch.code.kinds[0] is not Kind.GATE:
+                known.entry_patches[offset] = patch
+
+    def _generate(self, known: CodePage, start: int, end: int) -> Patch | None:
+        place = self._memory.code_used
+        try:
+            code = generators.generate(
+                known.content[start:end], known.base + start, address=self.window_base + place, state=self.window_base + vmm_memory.STATE
+            )
+        except CannotPatch:
+            return None
+        self._memory.add_code(code.code)
+        patch = Patch(start=start, end=end, offset=place, code=code)
+        self._by_start[place] = patch
+        bisect.insort(self._starts, place)
+        if code.kinds[-1] is Kind.STI and known.content[end - 1] == _STI:
+            self.shadowed.add(known.base + end)
+        return patch
+
+    def entry(self, eip: int) -> int:
+        """Where the guest's ring 0 goes on at `eip`: there, or in patch code for it."""
+        known = self._by_linear.get(eip >> PAGE_SHIFT)
+        if known is None:
+            return eip
+        patch = known.entry_patches.get(eip & _OFFSET)
+        return eip if patch is None or self._world.locate(eip) != known.page else self.window_base + patch.offset
+
     def _withdraw(self, known: CodePage, patch: Patch, entered: int) -> None:
         """Something jumps into the region: back to the guest's bytes, and to regions that respect it."""
         self.conflicts += 1
-        known.entered.add(entered)
+        known.entries[entered] += 1
         known.patches.remove(patch)
         del self._by_start[patch.offset]
         self._starts.remove(patch.offset)
@@ -391,7 +420,7 @@ class PatchManager:
         index = bisect.bisect_right(self._starts, offset) - 1
         if index < 0:
             return None
-        _, patch = self._by_start[self._starts[index]]
+        patch = self._by_start[self._starts[index]]
         inside = offset - patch.offset
         if inside >= len(patch.code.code):
             return None
