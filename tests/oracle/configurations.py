@@ -12,8 +12,9 @@ from ringone_cpu_patm.options import PatmOptions
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 
-ringone_cpu_patm.backend._SHORT_STRETCH = ringone_cpu_patm.backend._LONG_STRETCH = 1
-"""Back to raw mode as soon as it is possible again: the programs are shorter than what a real guest had better spend on the recompiler."""
+ringone_cpu_patm.backend._SHORT_STRETCH = ringone_cpu_patm.backend._LONG_STRETCH = 100
+"""Back to raw mode soon after it is possible again: the programs are shorter than what a real guest had better spend on the recompiler. More than a block,
+because a block that changes itself starts over."""
 
 
 @attrs.frozen
