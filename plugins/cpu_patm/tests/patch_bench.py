@@ -32,6 +32,7 @@ WRITABLE = (BOOT, DATA, STACK, STACK + 0x1000, STATE)
 READABLE = (GDT, READ_ONLY, CODE, CODE + 0x1000, PATCH)
 
 KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA, OTHER_CODE, BOOT_CODE, BOOT_DATA, BASED_DATA = 0x08, 0x10, 0x1B, 0x23, 0x28, 0x30, 0x38, 0x43
+SYSENTER_CS = USER_CODE - 0x13
 BASE = 0x1000
 """Of the segment in FS. GS is null."""
 
@@ -47,12 +48,15 @@ IDT, IDT_LIMIT = 0xC0123456, 0x7FF
 GDT_LIMIT = 0x47
 DEBUG_REGISTERS = (0x1000, 0x2000, 0x3000, 0x4000, 0, 0, 0xFFFF0FF0, 0x400)
 
+IA32_SYSENTER_CS = 0x174
+
 _ENGINE: Any = unicorn_py3.Uc
 """Its annotations are partial."""
 _GPR = (
     x86.UC_X86_REG_EAX, x86.UC_X86_REG_ECX, x86.UC_X86_REG_EDX, x86.UC_X86_REG_EBX,
     x86.UC_X86_REG_ESP, x86.UC_X86_REG_EBP, x86.UC_X86_REG_ESI, x86.UC_X86_REG_EDI,
 )  # fmt: skip
+_DATA_SEGMENTS = (x86.UC_X86_REG_DS, x86.UC_X86_REG_ES, x86.UC_X86_REG_FS, x86.UC_X86_REG_GS)
 
 
 @attrs.frozen(kw_only=True)
@@ -79,6 +83,7 @@ class Outcome:
     flags: int
     cs: int
     ss: int
+    data_segments: tuple[int, ...]
     cr2: int | None
     stack: bytes
     data: bytes
@@ -122,6 +127,7 @@ class Processor:
         uc.reg_write(x86.UC_X86_REG_CR0, CR0)
         uc.reg_write(x86.UC_X86_REG_CR2, CR2)
         uc.reg_write(x86.UC_X86_REG_CR4, CR4)
+        uc.reg_write(x86.UC_X86_REG_MSR, (IA32_SYSENTER_CS, SYSENTER_CS))
         uc.reg_write(x86.UC_X86_REG_SS, BOOT_DATA if ring else KERNEL_DATA)
         uc.reg_write(x86.UC_X86_REG_CS, BOOT_CODE if ring else KERNEL_CODE)
         for register, selector in ((x86.UC_X86_REG_DS, USER_DATA), (x86.UC_X86_REG_ES, USER_DATA), (x86.UC_X86_REG_FS, BASED_DATA), (x86.UC_X86_REG_GS, 0)):
@@ -153,7 +159,7 @@ class Processor:
         uc.ctl_remove_cache(REGION, REGION + 0x100)
         uc.ctl_remove_cache(PATCH, PATCH + 0x1000)
         if not guest.data_segments:
-            for register in (x86.UC_X86_REG_DS, x86.UC_X86_REG_ES, x86.UC_X86_REG_FS):
+            for register in _DATA_SEGMENTS:
                 uc.reg_write(register, 0)
         for register, value in zip(_GPR, guest.registers, strict=True):
             uc.reg_write(register, value)
@@ -176,6 +182,7 @@ class Processor:
             flags=read(x86.UC_X86_REG_EFLAGS) & VISIBLE,
             cs=read(x86.UC_X86_REG_CS),
             ss=read(x86.UC_X86_REG_SS),
+            data_segments=tuple(read(register) for register in _DATA_SEGMENTS),
             cr2=read(x86.UC_X86_REG_CR2) if self.vector == 14 and not at_halt else None,
             stack=bytes(self.uc.mem_read(STACK, STACK_END - STACK)),
             data=bytes(self.uc.mem_read(DATA, DATA_END - DATA)),
@@ -217,6 +224,7 @@ def state_page_of(guest: Guest) -> bytes:
         state_page.VIRTUAL_FLAGS: guest.flags & VIRTUAL,
         state_page.PENDING: IF if guest.pending else 0,
         state_page.KERNEL_CS: KERNEL_CODE,
+        state_page.SYSEXIT_CS: USER_CODE,
         state_page.CR0: CR0,
         state_page.CR2: CR2,
         state_page.CR3: PAGE_DIRECTORY,

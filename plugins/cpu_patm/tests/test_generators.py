@@ -254,8 +254,8 @@ def test_a_loop_with_a_condition_at_the_end_goes_both_ways(end: str, zf: int) ->
 @pytest.mark.parametrize(
     "end",
     [
-        "hlt", "int 0x80", "int3", "into", "ud2", "lgdt [eax]", "mov cr3, eax", "lar eax, ecx", "verr ax", "wrmsr", "mov ss, ax", "pop ss", "retf", "fld1",
-        "sysexit", "mov eax, dr4", "iret",
+        "hlt", "int 0x80", "int3", "into", "ud2", "lgdt [eax]", "mov cr3, eax", "lar eax, ecx", "lsl eax, ecx", "wrmsr", "mov ss, ax", "pop ss", "retf", "fld1",
+        "mov eax, dr4", "iret",
     ],
 )  # fmt: skip
 def test_what_only_the_vmm_can_do_is_a_gate_at_the_end_and_refused_before_it(end: str) -> None:

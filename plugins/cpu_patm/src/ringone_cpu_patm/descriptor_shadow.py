@@ -11,9 +11,11 @@ import struct
 
 import attrs
 from ringone.api.memory import PAGE_SIZE
+from ringone_cpu_recompiler import layout
 from ringone_cpu_recompiler.env import D_LIMIT, D_SELECTOR, DESC_A, DESC_C, DESC_CODE, DESC_DPL_SHIFT, DESC_P, DESC_S, GDT, LDT, Q_BASE, Q_CR3
 
-from ringone_cpu_patm import vmm_memory
+from ringone_cpu_patm import state_page, vmm_memory
+from ringone_cpu_patm.fast_return import sysexit_selector
 from ringone_cpu_patm.vmm_memory import VmmMemory
 from ringone_cpu_patm.world import Watch, World
 
@@ -21,6 +23,8 @@ MARK = 1 << 21
 """In the high doubleword: DPL 0 was raised to 1."""
 RAISED = MARK | 1 << DESC_DPL_SHIFT
 _DPL = 3 << DESC_DPL_SHIFT
+_W_SYSEXIT_CS = state_page.SYSEXIT_CS // 4
+_D_SYSENTER_CS = layout.SYSENTER_CS // 4
 
 
 def shadow_of(low: int, high: int) -> tuple[int, int]:
@@ -51,6 +55,8 @@ class DescriptorShadow:
         self._world = world
         self._env = world.env
         self._bytes = memory.bytes
+        self._state = memory.state
+        self._gdt = memory.bytes[vmm_memory.GDT : vmm_memory.LDT]
         self._key: tuple[int, ...] = ()
         self._places: dict[int, list[_Place]] = {}
         """By watched page."""
@@ -103,6 +109,7 @@ class DescriptorShadow:
             self._bytes[shadow : shadow + size] = bytes(size)
         for page in places:
             self.written(page, 0, PAGE_SIZE)
+        self.show_sysexit()
 
     def _place(self, places: dict[int, list[_Place]], base: int, limit: int, shadow: int) -> None:
         """Note where the bytes of a table lie. What is not in plain, present memory has no shadow, and loading from it faults."""
@@ -124,6 +131,11 @@ class DescriptorShadow:
             end = min(offset + size, place.start + place.length) - place.start
             for shadow in range(place.shadow + first & ~7, place.shadow + end, 8):
                 self._copy(shadow, place.linear + shadow - place.shadow & 0xFFFFFFFF)
+        self.show_sysexit()
+
+    def show_sysexit(self) -> None:
+        """Tell patches whether IRETD may stand for SYSEXIT. The shadow does not differ from the guest's table in descriptors of which that is true."""
+        self._state[_W_SYSEXIT_CS] = sysexit_selector(self._gdt, self.limits[0], self._env.d[_D_SYSENTER_CS])
 
     def _copy(self, shadow: int, linear: int) -> None:
         world, first = self._world, PAGE_SIZE - (linear & PAGE_SIZE - 1)

@@ -34,6 +34,11 @@ class Kind(enum.IntEnum):
     MOV_FROM_CR = 15
     MOV_FROM_DR = 16
     GATE = 17
+    VERR = 18
+    VERW = 19
+    SYSEXIT = 20
+    MOV_TO_SELECTOR = 21
+    POP_SELECTOR = 22
 
 
 @attrs.frozen(kw_only=True)

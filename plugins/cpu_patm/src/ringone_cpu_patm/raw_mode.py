@@ -140,6 +140,7 @@ class RawMode:
             self.stale = False
             state[_W_LDTR] = d[D_SELECTOR[LDT]]
             state[_W_TR] = d[D_SELECTOR[TR]]
+            self._shadow.show_sysexit()
             self._memory.store_table_register(state_page.IDTR, d[D_LIMIT[IDT]], q[Q_BASE[IDT]])
             self._memory.store_table_register(state_page.GDTR, d[D_LIMIT[GDT]], q[Q_BASE[GDT]])
             for index in range(8):

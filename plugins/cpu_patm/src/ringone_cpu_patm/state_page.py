@@ -11,6 +11,8 @@ PENDING = 0x04
 """0x200 while an interrupt waits for the virtual IF, else 0."""
 KERNEL_CS = 0x08
 """The guest's CS selector as the guest knows it (RPL 0)."""
+SYSEXIT_CS = 0x0C
+"""The CS selector with RPL 3 that SYSEXIT goes to; its SS is the next one. 0 where an IRETD could not do the same."""
 SCRATCH = 0x10
 """Eight words for whatever one replacement needs until its end."""
 CR0 = 0x40

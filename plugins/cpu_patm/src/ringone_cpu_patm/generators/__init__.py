@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, Instruction, Register
 
-from ringone_cpu_patm.generators import flags, system
+from ringone_cpu_patm.generators import flags, selectors, sysexit, system
 from ringone_cpu_patm.generators.emitter import SAVED, Emitter
 from ringone_cpu_patm.generators.relocate import branch_inside, carry_over, is_branch_inside, refusal, refused_target, transfers_control
 from ringone_cpu_patm.patch_code import CannotPatch, Kind, PatchCode
@@ -42,6 +42,19 @@ _KINDS: Mapping[CodeNumber, Kind] = {
     Code.STR_R32M16: Kind.STR,
     Code.SMSW_RM16: Kind.SMSW,
     Code.SMSW_R32M16: Kind.SMSW,
+    Code.VERR_RM16: Kind.VERR,
+    Code.VERR_R32M16: Kind.VERR,
+    Code.VERW_RM16: Kind.VERW,
+    Code.VERW_R32M16: Kind.VERW,
+    Code.SYSEXITD: Kind.SYSEXIT,
+    Code.POPD_DS: Kind.POP_SELECTOR,
+    Code.POPW_DS: Kind.POP_SELECTOR,
+    Code.POPD_ES: Kind.POP_SELECTOR,
+    Code.POPW_ES: Kind.POP_SELECTOR,
+    Code.POPD_FS: Kind.POP_SELECTOR,
+    Code.POPW_FS: Kind.POP_SELECTOR,
+    Code.POPD_GS: Kind.POP_SELECTOR,
+    Code.POPW_GS: Kind.POP_SELECTOR,
 }
 _KINDS_BY_SOURCE = {
     Code.MOV_RM16_SREG: {Register.CS: Kind.MOV_FROM_CS, Register.SS: Kind.MOV_FROM_SS},
@@ -49,6 +62,8 @@ _KINDS_BY_SOURCE = {
     Code.MOV_R32_CR: dict.fromkeys(system.SPECIAL_REGISTERS, Kind.MOV_FROM_CR),
     Code.MOV_R32_DR: dict.fromkeys(system.SPECIAL_REGISTERS, Kind.MOV_FROM_DR),
 }
+_MOVES_TO_SELECTOR = (Code.MOV_SREG_RM16, Code.MOV_SREG_R32M16)
+_DATA_SEGMENTS = (Register.DS, Register.ES, Register.FS, Register.GS)
 _GENERATORS: Mapping[Kind, Generator] = {
     Kind.CLI: flags.cli,
     Kind.STI: flags.sti,
@@ -67,6 +82,11 @@ _GENERATORS: Mapping[Kind, Generator] = {
     Kind.SMSW: system.smsw,
     Kind.MOV_FROM_CR: system.move_from_special,
     Kind.MOV_FROM_DR: system.move_from_special,
+    Kind.VERR: selectors.verify,
+    Kind.VERW: selectors.verify,
+    Kind.SYSEXIT: sysexit.sysexit,
+    Kind.MOV_TO_SELECTOR: selectors.move_to_selector,
+    Kind.POP_SELECTOR: selectors.pop_selector,
 }
 
 
@@ -103,6 +123,8 @@ def generate(code: bytes, guest_eip: int, *, address: int, state: int, count_hit
 
 def kind_of(instruction: Instruction) -> Kind | None:
     """What the instruction would be replaced as; None if nothing replaces it, sensitive or not."""
+    if instruction.code in _MOVES_TO_SELECTOR:
+        return Kind.MOV_TO_SELECTOR if instruction.op0_register in _DATA_SEGMENTS else None
     by_source = _KINDS_BY_SOURCE.get(instruction.code)
     return by_source.get(instruction.op1_register) if by_source is not None else _KINDS.get(instruction.code)
 
