@@ -207,7 +207,7 @@ class Runner:
         cpu = self.board.cpu
 
         def kick() -> None:
-            while not done.wait(0.0001):
+            while not done.wait(0.001):
                 cpu.request_exit()
 
         thread = threading.Thread(target=kick)

@@ -151,13 +151,16 @@ def world(paging: str) -> World:
 
 
 def _map_specially(bench: CpuBench, pae: bool) -> None:
-    """No page at 0, the alias, and accessed and dirty bits where an interrupt may come first in one run and last in another."""
+    """No page at 0, the alias, and accessed and dirty bits where an interrupt may come first in one run and last in another.
+
+    Code has been accessed from the start: a processor may set that bit for what it only prefetches (SDM vol. 3, 4.10.2.3)."""
     fresh = range(CODE >> 12, (CODE + CODE_BYTES) >> 12)
     for page in range(RAM_BYTES >> 12):
         if page not in fresh and page != DATA >> 12:
             bench.set_page(page << 12, page << 12 | 0x67, pae=pae)
     for index, page in enumerate(fresh):
-        bench.set_page(ALIAS + (index << 12), page << 12 | 7, pae=pae)
+        bench.set_page(page << 12, page << 12 | 0x27, pae=pae)
+        bench.set_page(ALIAS + (index << 12), page << 12 | 0x27, pae=pae)
     bench.set_page(0, 0, pae=pae)
     bench.set_page(0x1000, 0, pae=pae)
 
