@@ -117,7 +117,7 @@ def interrupted(draw: st.DrawFn) -> Guest:
 def iret_needs_the_vmm(guest: Guest) -> bool:
     _, cs, image, *_ = guest.frame
     breakpoint_at_target = image & RF and guest.words[state_page.DR + 28] & 0xFF
-    to_vmm = breakpoint_at_target if cs & 0xFFFF == KERNEL_CODE else cs & 3 != 3
+    to_vmm = breakpoint_at_target if cs & 0xFFFF == KERNEL_CODE else cs & 3 != 3 or not image & IF
     return bool(guest.flags & NT or image & IRET_GATES or (image & IF and guest.pending) or to_vmm)
 
 

@@ -1,8 +1,8 @@
 """Shadows of the guest's GDT and LDT (VirtualBox's SELM): what the processor reads while the guest's ring 0 runs at ring 1.
 
-A descriptor of DPL 0 becomes one of DPL 1, marked by its L bit, which 32-bit descriptors do not use. What the processor must not take as it is - system
-descriptors, descriptors without the accessed bit, which loading would have to set in the guest's table - is not present in the shadow: loading it faults, and
-the recompiler does it as the guest's tables say. The pages of the tables are watched, so the shadow follows at once.
+A descriptor of DPL 0 becomes one of DPL 1. What the processor must not take as it is - system descriptors, descriptors of the guest's own DPL 1, of 64-bit
+code, or without the accessed bit, which loading would have to set in the guest's table - is not present in the shadow: loading it faults, and the recompiler
+does it as the guest's tables say. The pages of the tables are watched, so the shadow follows at once.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from ringone_cpu_patm.fast_return import sysexit_selector
 from ringone_cpu_patm.vmm_memory import VmmMemory
 from ringone_cpu_patm.world import Watch, World
 
-MARK = 1 << 21
-"""In the high doubleword: DPL 0 was raised to 1."""
-RAISED = MARK | 1 << DESC_DPL_SHIFT
-_DPL = 3 << DESC_DPL_SHIFT
+DPL = 3 << DESC_DPL_SHIFT
+RAISED = 1 << DESC_DPL_SHIFT
+"""The DPL, in the high doubleword, that stands for the guest's 0."""
+LONG = 1 << 21
+"""The L bit, in the high doubleword."""
 _W_SYSEXIT_CS = state_page.SYSEXIT_CS // 4
 _D_SYSENTER_CS = layout.SYSENTER_CS // 4
 
 
 def shadow_of(low: int, high: int) -> tuple[int, int]:
     """The shadow of one descriptor."""
-    if not high & DESC_S or high & MARK:
+    if not high & DESC_S or high & LONG or high & DPL == RAISED:
         return 0, 0
     if not high & DESC_A:
         high &= ~DESC_P
-    if not high & _DPL and high & (DESC_CODE | DESC_C) != DESC_CODE | DESC_C:
+    if not high & DPL and high & (DESC_CODE | DESC_C) != DESC_CODE | DESC_C:
         high |= RAISED
     return low, high
 

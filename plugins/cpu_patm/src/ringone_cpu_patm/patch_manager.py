@@ -353,7 +353,7 @@ class PatchManager:
         end = offset + known.decode(offset).len
         if end <= PAGE_SIZE:
             patch = self._generate(known, offset, end)
-            if patch is not None and patch.code.kinds[0] is not Kind.GATE:
+            if patch is not None and patch.code.kinds and patch.code.kinds[0] is not Kind.GATE:
                 known.entry_patches[offset] = patch
 
     def _generate(self, known: CodePage, start: int, end: int) -> Patch | None:
@@ -368,7 +368,7 @@ class PatchManager:
         patch = Patch(start=start, end=end, offset=place, code=code)
         self._by_start[place] = patch
         bisect.insort(self._starts, place)
-        if code.kinds[-1] is Kind.STI and known.content[end - 1] == _STI:
+        if code.kinds and code.kinds[-1] is Kind.STI and known.content[end - 1] == _STI:
             self.shadowed.add(known.base + end)
         return patch
 

@@ -38,7 +38,7 @@ from ringone_cpu_recompiler.env import (
 )
 
 from ringone_cpu_patm import state_page, vmm_memory
-from ringone_cpu_patm.descriptor_shadow import MARK, RAISED, DescriptorShadow
+from ringone_cpu_patm.descriptor_shadow import DPL, LONG, RAISED, DescriptorShadow
 from ringone_cpu_patm.vmm_memory import VmmMemory
 from ringone_cpu_patm.world import World
 
@@ -92,15 +92,19 @@ class RawMode:
             return "breakpoints"
         ring = d[D_HFLAGS] & HF_CPL
         if ring == 3:
-            return "I/O privilege" if eflags & FLAG_IOPL else None
+            if eflags & FLAG_IOPL:
+                return "I/O privilege"
+            return None if eflags & FLAG_IF else "interrupts off in ring 3"
         if ring or self.rings_used:
             return "rings 1 and 2"
         if q[Q_BASE[CS]] | q[Q_BASE[SS]] or d[D_LIMIT[CS]] != _LONGEST_LIMIT or d[D_LIMIT[SS]] != _LONGEST_LIMIT:
             return "segments not flat"
         if not d[D_FLAGS[CS]] & d[D_FLAGS[SS]] & DESC_B:
             return "16-bit segments"
-        if any(d[D_FLAGS[register]] & MARK for register in _ALL_SEGMENTS):
-            return "64-bit segments"
+        for register in _ALL_SEGMENTS:
+            flags = d[D_FLAGS[register]]
+            if flags & LONG or flags & DPL == RAISED:
+                return "descriptors of DPL 1 or 64 bits"
         return "NMI handler" if d[D_HFLAGS2] & HF2_NMI else None
 
     def enter(self, interrupt_waits: bool) -> None:
@@ -155,8 +159,8 @@ class RawMode:
             d[D_SELECTOR[CS]] &= 0xFFFC
             d[D_SELECTOR[SS]] &= 0xFFFC
         for register in _ALL_SEGMENTS:
-            if d[D_FLAGS[register]] & MARK:
-                d[D_FLAGS[register]] &= ~RAISED
+            if d[D_FLAGS[register]] & DPL == RAISED:
+                d[D_FLAGS[register]] &= ~DPL
         q[Q_BASE[GDT]], d[D_LIMIT[GDT]] = self._gdt
         q[Q_BASE[LDT]], d[D_LIMIT[LDT]] = self._ldt
         self.entered = False

@@ -80,7 +80,8 @@ def popf(emitter: Emitter, instruction: Instruction) -> None:
 
 
 def iret(emitter: Emitter, _: Instruction) -> None:
-    """To ring 3: the virtual flags change, then the processor's own IRETD from the guest's stack. To the same code segment: flags and a jump. Else: a gate.
+    """To ring 3 with IF set: the virtual flags change, then the processor's own IRETD from the guest's stack. To the same code segment: flags and a jump. Else:
+    a gate.
 
     RF means "no instruction breakpoint for one instruction". IRETD itself takes it to ring 3. In the same ring it is dropped, since nothing else can show
     it, unless DR7 has breakpoints: then it is a gate.
@@ -104,6 +105,8 @@ def iret(emitter: Emitter, _: Instruction) -> None:
     emitter.asm.reg(Code.NOT_RM32, Register.EAX)
     emitter.asm.reg_imm(Code.TEST_AL_IMM8, Register.AL, RPL)
     emitter.gate_if(Code.JNE_REL32_32, undo)
+    emitter.asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(IMAGE + 1), IF >> 8)
+    emitter.gate_if(Code.JE_REL32_32, undo)
 
     emitter.load(Register.EAX, state_page.VIRTUAL_FLAGS)
     emitter.store(SAVED_VIRTUAL_FLAGS, Register.EAX)
