@@ -51,6 +51,7 @@ def gate(offset: int, selector: int, access: int) -> bytes:
     return struct.pack("<HHBBH", offset & 0xFFFF, selector, 0, access, offset >> 16)
 
 
+@functools.cache
 def assemble(text: str, address: int, bits: int = 32) -> bytes:
     """Machine code for Intel syntax; statements are separated by ``;`` or newlines."""
     encoding, _ = Ks(KS_ARCH_X86, KS_MODE_32 if bits == 32 else KS_MODE_16).asm(text, address)
