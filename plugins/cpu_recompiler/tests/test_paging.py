@@ -6,7 +6,7 @@ import random
 import struct
 
 import pytest
-from ringone.testing.cpu_bench import DATA, CpuBench
+from ringone.testing.cpu_bench import DATA, PAGE_DIRECTORY, CpuBench
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 from ringone_cpu_recompiler.paging import READ, WRITE, GuestFault, Paging
@@ -57,3 +57,30 @@ def test_entries_beyond_four_gigabytes_take_the_long_way(high: int) -> None:
     bench.map_pages(pae=True)
     bench.memory.write(TABLE + 8 * (DATA >> 12), struct.pack("<Q", high | DATA | 0x67))
     assert paging_of(bench, "pae")._direct(DATA, 0x21) == -1
+
+
+MMIO_ENTRY = PAGE_DIRECTORY + 4 * (CpuBench.MMIO >> 22)
+DIRTY = 1 << 6
+
+
+def test_a_write_to_a_device_that_was_read_before_marks_its_page_dirty() -> None:
+    bench = CpuBench(lambda context: RecompilerBackend(context, RecompilerOptions()))
+    bench.map_pages()
+    read = f"mov eax, [{CpuBench.MMIO:#x}]"
+    bench.run(read, paging="32bit")
+    assert not bench.memory.read(MMIO_ENTRY, 1)[0] & DIRTY
+
+    bench.run(f"{read}; mov [{CpuBench.MMIO + 8:#x}], eax", paging="32bit")
+
+    assert bench.memory.read(MMIO_ENTRY, 1)[0] & DIRTY
+
+
+def test_a_write_to_a_read_only_device_page_faults_even_after_a_read() -> None:
+    bench = CpuBench(lambda context: RecompilerBackend(context, RecompilerOptions()))
+    bench.map_pages()
+    bench.memory.write(MMIO_ENTRY, struct.pack("<I", CpuBench.MMIO & 0xFFC00000 | 0x85))
+
+    outcome = bench.run(f"mov eax, [{CpuBench.MMIO:#x}]; mov [{CpuBench.MMIO + 8:#x}], eax", paging="32bit")
+
+    assert (outcome.vector, outcome.error_code, outcome.cr2) == (14, 3, CpuBench.MMIO + 8)
+    assert [access[0] for access in bench.mmio_accesses] == ["read"]

@@ -426,7 +426,8 @@ class Engine:
         if not page_class & CLASS_DIRECT:
             if access == FETCH:
                 return OPEN_BUS, binding.PROT_EXEC
-            return MMIO_BASE + (min(page, PAGES) << PAGE_SHIFT), binding.PROT_READ | binding.PROT_WRITE
+            writable = access == WRITE or rights & PTE_W
+            return MMIO_BASE + (min(page, PAGES) << PAGE_SHIFT), binding.PROT_READ | binding.PROT_WRITE if writable else binding.PROT_READ
         frame = self._frames[page]
         paddr = frame << PAGE_SHIFT
         if access == FETCH:
