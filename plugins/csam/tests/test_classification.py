@@ -40,6 +40,9 @@ EXAMPLES = {
     "SYSRET": "0f 07",
     "MOV SS, r/m16": "mov ss, ax; mov ss, [ebp+8]; mov ss, gs:[eax]",
     "POP SS": "pop ss",
+    "MOV DS, ES, FS or GS, r/m16": "mov ds, eax; mov es, dx; mov fs, [ebp+8]; mov gs, ss:[eax]",
+    "POP DS, ES, FS or GS": "pop ds; pop es; pop fs; pop gs",
+    "LDS, LES, LFS, LGS": "lds eax, [ebx]; les ecx, [esp+4]; lfs edx, [esi]; lgs bx, [edi]",
     "LSS": "lss esp, [ebx]",
     "PUSHF, PUSHFD": "pushfd; pushf",
     "POPF, POPFD": "popfd; popf",
@@ -80,7 +83,7 @@ EXAMPLES = {
 """Assembly, or bytes where the assembler does not know the instruction."""
 
 HARMLESS = (
-    "mov ds, eax; mov eax, ds; mov [ebx], es; mov fs, cx; push ds; push es; push fs; pop ds; pop gs; lds eax, [ebx]; mov esp, eax",
+    "mov eax, ds; mov [ebx], es; mov cx, fs; push ds; push es; push fs; push gs; mov esp, eax; pop edi; vaddps xmm0, xmm1, xmm2",
     "mov eax, cs:[ebx]; mov cs:[eax], edx; mov ss:[ebp], eax; mov eax, ss:[ebx]; push ss:[eax]; pop dword ptr ss:[eax]; push cs:[eax]",
     "mov ecx, [edx]; push eax; pop ebx; lahf; sahf; cld; std; clc; cmc; nop; pause; xgetbv; lfence; fninit; bound eax, [ebx]",
     "lock add [eax], ebx; rep movsb; arpl ax, bx; leave; enter 8, 0; xlatb",

@@ -21,6 +21,7 @@ LOOK_SUSPICIOUS = {
     "calls and jumps": "call 0xfafa; je 0x101f; jmp 0x9c9d; jne 0xfafb; ret 0xfa",
     "suspicious operands": "add [esi], dl; mov bh, 0xfa; or [edi], ecx; movzx eax, byte ptr [ebp - 5]; imul eax, dword ptr [ebx - 4], 0x9d",
     "16-bit operands": "mov ax, 0xf0fa; cmp word ptr [ebx + 0xf], 0x9c; add bx, 0x0fa2; mov word ptr [eax - 0xc], 0xfa",
+    "far pointers": "mov eax, [ebp + 7]; lea ecx, [esp + 0x1f]; mov edx, 0xc4c5caea; add al, 0xc4; mov eax, [ebp - 0x3b]; lea eax, [ecx + ecx - 0x16]",
     "segments": "mov eax, dword ptr fs:[0xfa9c9d]; mov gs:[ebp - 5], ecx; rep stosd",
     "locks": "lock cmpxchg dword ptr [ebx - 0xc], ecx; lock xadd dword ptr [eax - 6], edx; lock cmpxchg8b qword ptr [ebp - 0xc]",
 }
@@ -34,7 +35,10 @@ def really_matters(code: bytes, bits: int) -> bool:
 def bytes_near_opcodes() -> st.SearchStrategy[bytes]:
     """Bytes in which prefixes, opcodes that matter and their neighbours are frequent."""
     one = st.sampled_from(
-        bytes.fromhex("0f 66 67 2e 65 f0 f2 f3 ff 8c 8e c7 c6 f7 80 81 83 00 01 9c 9d fa fb cf 20 22 a2 b2 04 24 05 25 44 84 10 d8 08 28 38 82 e8 90")
+        bytes.fromhex(
+            "0f 66 67 2e 65 f0 f2 f3 ff 8c 8e c7 c6 f7 80 81 83 00 01 9c 9d fa fb cf 20 22 a2 b2"
+            " 04 24 05 25 44 84 10 d8 08 28 38 82 e8 90 1f 07 c4 c5 ca ea a1 a9 b4"
+        )
     )
     return st.lists(st.one_of(one, st.integers(0, 255)), max_size=40).map(bytes)
 
