@@ -152,6 +152,10 @@ class PatmBackend(RecompilerBackend):
     def _leave(self) -> None:
         """From the deprivileged state to the true one; a place in patch memory becomes the guest's own."""
         q, state = self._env.q, self._memory.state
+        self._from_gate = False
+        if self._env.cpl != 1:
+            self._mode.leave()
+            return
         offset = q[Q_EIP] - self._mode.window_base & 0xFFFFFFFF
         place = self._patches.find(offset) if offset < vmm_memory.CODE_SIZE else None
         if place is not None:

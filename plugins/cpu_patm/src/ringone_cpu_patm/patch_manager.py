@@ -302,8 +302,7 @@ class PatchManager:
             if offset in known.gates or any(patch.start == offset for patch in known.patches):
                 return
             end = min(offset + max(known.decode(offset).len, 1), PAGE_SIZE)
-            over = known.patch_over(offset) or next((patch for patch in known.patches if offset < patch.start < end), None)
-            if over is not None:
+            while (over := known.patch_over(offset) or next((patch for patch in known.patches if offset < patch.start < end), None)) is not None:
                 self._withdraw(known, over, offset)
             if known.touches(offset, end) and offset not in known.gates:
                 self.conflicts += 1
@@ -373,12 +372,16 @@ class PatchManager:
         return patch
 
     def entry(self, eip: int) -> int:
-        """Where the guest's ring 0 goes on at `eip`: there, or in patch code for it."""
+        """Where the guest's ring 0 goes on at `eip`: there, or in patch code, where `eip` lies inside a region or is what such code was made for."""
         known = self._by_linear.get(eip >> PAGE_SHIFT)
         if known is None:
             return eip
-        patch = known.entry_patches.get(eip & _OFFSET)
-        return eip if patch is None or self._world.locate(eip) != known.page else self.window_base + patch.offset
+        offset = eip & _OFFSET
+        patch = known.entry_patches.get(offset) or known.patch_over(offset)
+        if patch is None or self._world.locate(eip) != known.page:
+            return eip
+        inside = next((mark.offset for mark in patch.code.marks if mark.guest_eip == eip), None)
+        return eip if inside is None else self.window_base + patch.offset + inside
 
     def _withdraw(self, known: CodePage, patch: Patch, entered: int) -> None:
         """Something jumps into the region: back to the guest's bytes, and to regions that respect it."""
