@@ -40,6 +40,7 @@ IF, IOPL, NT, RF = 0x200, 0x3000, 0x4000, 0x10000
 VIRTUAL = IF | IOPL
 VISIBLE = 0x3F7FD7 & ~RF
 HLT = 0xF4
+IRETD = b"\xcf"
 BACKGROUND = bytes((7 * index + 3) & 0xFF for index in range(0x2000))
 
 CR0, CR2, CR4 = 0x80010011, 0xDEADBEEF, 0x600
@@ -114,6 +115,7 @@ class Processor:
         descriptors = [descriptor(0, 0xFFFFF, access, 0xC) for access in accesses]
         uc.mem_write(GDT, bytes(8) + b"".join(descriptors) + descriptor(BASE, 0xFFFFF, 0xF3, 0xC))
         uc.mem_write(CODE, bytes([HLT]) * (CODE_END - CODE))
+        uc.mem_write(BOOT, IRETD)
 
     def _boot(self, ring: int) -> None:
         uc = self.uc
@@ -135,7 +137,6 @@ class Processor:
         if ring:
             uc.mem_write(STACK, struct.pack("<5I", REGION, KERNEL_CODE | ring, 2, STACK, KERNEL_DATA | ring))
             uc.reg_write(x86.UC_X86_REG_ESP, STACK)
-            uc.mem_write(BOOT, b"\xcf")
             uc.emu_start(BOOT, REGION)
         self.context = uc.context_save()
 
