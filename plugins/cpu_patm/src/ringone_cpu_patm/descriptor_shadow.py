@@ -1,8 +1,9 @@
 """Shadows of the guest's GDT and LDT (VirtualBox's SELM): what the processor reads while the guest's ring 0 runs at ring 1.
 
 A descriptor of DPL 0 becomes one of DPL 1. What the processor must not take as it is - system descriptors, descriptors of the guest's own DPL 1, of 64-bit
-code, or without the accessed bit, which loading would have to set in the guest's table - is not present in the shadow: loading it faults, and the recompiler
-does it as the guest's tables say. The pages of the tables are watched, so the shadow follows at once.
+code, or of data without the accessed bit, which loading would have to set in the guest's table - is not present in the shadow: loading it faults, and the
+recompiler does it as the guest's tables say. Code descriptors are always accessed here, and nothing is set in the guest's table, as the engine has it too.
+The pages of the tables are watched, so the shadow follows at once.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ RAISED = 1 << DESC_DPL_SHIFT
 LONG = 1 << 21
 """The L bit, in the high doubleword."""
 _W_SYSEXIT_CS = state_page.SYSEXIT_CS // 4
+_W_KERNEL_CS = state_page.KERNEL_CS // 4
+_NO_SELECTOR = 0x10000
+"""Equal to no selector."""
+_FLAT_KERNEL_CODE = ((0x0000FFFF, 0x00CF9B00 | RAISED), (0x0000FFFF, 0x00CF9900 | RAISED))
+"""Base 0, 4 GiB, 32 bits, present, accessed: readable or not."""
 _D_SYSENTER_CS = layout.SYSENTER_CS // 4
 
 
@@ -32,7 +38,9 @@ def shadow_of(low: int, high: int) -> tuple[int, int]:
     """The shadow of one descriptor."""
     if not high & DESC_S or high & LONG or high & DPL == RAISED:
         return 0, 0
-    if not high & DESC_A:
+    if high & DESC_CODE:
+        high |= DESC_A
+    elif not high & DESC_A:
         high &= ~DESC_P
     if not high & DPL and high & (DESC_CODE | DESC_C) != DESC_CODE | DESC_C:
         high |= RAISED
@@ -59,6 +67,7 @@ class DescriptorShadow:
         self._state = memory.state
         self._gdt = memory.bytes[vmm_memory.GDT : vmm_memory.LDT]
         self._key: tuple[int, ...] = ()
+        self._kernel_cs = 0
         self._places: dict[int, list[_Place]] = {}
         """By watched page."""
         self.limits = (-1, -1)
@@ -132,7 +141,16 @@ class DescriptorShadow:
             end = min(offset + size, place.start + place.length) - place.start
             for shadow in range(place.shadow + first & ~7, place.shadow + end, 8):
                 self._copy(shadow, place.linear + shadow - place.shadow & 0xFFFFFFFF)
+                if shadow == vmm_memory.GDT + self._kernel_cs:
+                    self._state[_W_KERNEL_CS] = _NO_SELECTOR
         self.show_sysexit()
+
+    def show_kernel_cs(self, selector: int) -> None:
+        """Tell patches which selector stands for the code segment that is loaded: it, while its descriptor is still the flat one of ring 0, else none."""
+        offset = selector & 0xFFF8
+        known = not selector & 4 and offset + 7 <= self.limits[0] and struct.unpack_from("<II", self._gdt, offset) in _FLAT_KERNEL_CODE
+        self._state[_W_KERNEL_CS] = selector if known else _NO_SELECTOR
+        self._kernel_cs = offset
 
     def show_sysexit(self) -> None:
         """Tell patches whether IRETD may stand for SYSEXIT. The shadow does not differ from the guest's table in descriptors of which that is true."""

@@ -50,7 +50,6 @@ _LONGEST_LIMIT = 0xFFFFFFFF
 _Q_DR = layout.DR // 8
 _W_FLAGS = state_page.VIRTUAL_FLAGS // 4
 _W_PENDING = state_page.PENDING // 4
-_W_KERNEL_CS = state_page.KERNEL_CS // 4
 _W_CR0 = state_page.CR0 // 4
 _W_CR2 = state_page.CR2 // 4
 _W_CR3 = state_page.CR3 // 4
@@ -85,6 +84,8 @@ class RawMode:
         q, d = self._env.q, self._env.d
         if q[Q_CR0] & _PROTECTED_PAGING != _PROTECTED_PAGING:
             return "no paging"
+        if not self._world.a20_open:
+            return "A20 closed"
         eflags = q[Q_EFLAGS]
         if eflags & (FLAG_VM | FLAG_TF):
             return "virtual-8086 mode" if eflags & FLAG_VM else "single step"
@@ -118,7 +119,7 @@ class RawMode:
         self._world.set_interrupt_waiting(interrupt_waits and bool(virtual & FLAG_IF))
         self._show_system_registers()
         if not d[D_HFLAGS] & HF_CPL:
-            state[_W_KERNEL_CS] = d[D_SELECTOR[CS]]
+            self._shadow.show_kernel_cs(d[D_SELECTOR[CS]])
             d[D_HFLAGS] |= 1
             for register in (CS, SS):
                 d[D_SELECTOR[register]] |= 1

@@ -10,7 +10,7 @@ VIRTUAL_FLAGS = 0x00
 PENDING = 0x04
 """0x200 while an interrupt waits for the virtual IF, else 0."""
 KERNEL_CS = 0x08
-"""The guest's CS selector as the guest knows it (RPL 0)."""
+"""The guest's CS selector as the guest knows it (RPL 0), or 0x10000 while its descriptor is not what CS holds."""
 SYSEXIT_CS = 0x0C
 """The CS selector with RPL 3 that SYSEXIT goes to; its SS is the next one. 0 where an IRETD could not do the same."""
 SCRATCH = 0x10

@@ -99,7 +99,7 @@ def iret(emitter: Emitter, _: Instruction) -> None:
     _gate_if_nested_task(emitter, undo)
     _gate_if_image_has(emitter, TF | NT | IOPL | VM | VIF | VIP, undo)
     emitter.asm.reg_mem(Code.MOVZX_R32_RM16, Register.EAX, emitter.word(IMAGE_CS))
-    emitter.asm.reg_mem(Code.CMP_R16_RM16, Register.AX, emitter.word(state_page.KERNEL_CS))
+    emitter.asm.reg_mem(Code.CMP_R32_RM32, Register.EAX, emitter.word(state_page.KERNEL_CS))
     same_ring, no_breakpoint = f"same ring {len(emitter.asm)}", f"no breakpoint {len(emitter.asm)}"
     emitter.asm.branch(Code.JE_REL32_32, same_ring)
     emitter.asm.reg(Code.NOT_RM32, Register.EAX)

@@ -12,7 +12,7 @@ from iced_x86 import Code, Instruction, Register
 
 from ringone_cpu_patm import state_page
 from ringone_cpu_patm.generators.emitter import SAVED_ESP, SAVED_FLAGS, Emitter
-from ringone_cpu_patm.generators.flags import ESP, NT
+from ringone_cpu_patm.generators.flags import ESP, IF, NT
 
 if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
@@ -43,6 +43,8 @@ def sysexit(emitter: Emitter, _: Instruction) -> None:
     for segment in _DATA_SEGMENTS:
         _compare_with_ring_3(emitter, segment)
         emitter.gate_if(Code.JB_REL32_32, undo)
+    asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(state_page.VIRTUAL_FLAGS + 1), IF >> 8)
+    emitter.gate_if(Code.JE_REL32_32, undo)
     emitter.load(Register.EAX, state_page.SYSEXIT_CS)
     asm.reg_reg(Code.TEST_RM32_R32, Register.EAX, Register.EAX)
     emitter.gate_if(Code.JE_REL32_32, undo)
