@@ -451,15 +451,17 @@ class Engine:
         return paddr, binding.PROT_READ
 
     def _rights_to_code_page(self, page: int, frame: int, access: int, rights: int) -> int:
-        """PROT bits for a data access. Where it is mapped no-execute, or its patience is over, the page becomes data on a write."""
+        """PROT bits for a data access. Where it is mapped no-execute, has a view, which fetches must not get around, or its patience is over, the page becomes
+        data on a write."""
         if access == READ:
             return binding.PROT_READ if rights & PTE_NX or self.vmm.active else binding.PROT_READ | binding.PROT_EXEC
-        patience = self._patience[frame]
-        if patience != 1 and not rights & PTE_NX:
-            self._patience[frame] = patience - 1 if patience else 0
-            return binding.UC_PROT_ALL
-        longer = self._next_patience.get(frame, _DATA_AGAIN_AFTER) * 8
-        self._next_patience[frame] = longer if longer <= _LONGEST_PATIENCE else 0
+        if not self.vmm.has_view(page):
+            patience = self._patience[frame]
+            if patience != 1 and not rights & PTE_NX:
+                self._patience[frame] = patience - 1 if patience else 0
+                return binding.UC_PROT_ALL
+            longer = self._next_patience.get(frame, _DATA_AGAIN_AFTER) * 8
+            self._next_patience[frame] = longer if longer <= _LONGEST_PATIENCE else 0
         self._drop_translations(page)
         self._classes[page] &= ~CLASS_FETCHED
         return binding.PROT_READ | binding.PROT_WRITE

@@ -400,7 +400,8 @@ class _FillStub:
         self._frame_address()
 
     def _answer_for_code_page(self) -> None:
-        """Under PAE the page may be mapped no-execute here, which Python looks after. A write takes one from the frame's patience (0: endless)."""
+        """Under PAE the page may be mapped no-execute here, which Python looks after, as after writes to a page that has a view. A write takes one from the
+        frame's patience (0: endless)."""
         code = self.code
         code.label("data access to a code page")
         code.load(Register.R9, Register.R8, ENV, wide=True)
@@ -413,6 +414,14 @@ class _FillStub:
         code.jump("done")
         code.label("write to a code page")
         code.bit_clear(Register.RBX, 1, "slow")
+        code.load(Register.R9, Register.R8, VIEWS, wide=True)
+        code.reg_reg(Code.TEST_RM64_R64, Register.R9, Register.R9)
+        code.branch(Code.JE_REL32_64, "no view")
+        code.shift_right(Register.R11D, 12)
+        code.reg_mem(Code.AND_R64_RM64, Register.R11, MemoryOperand(Register.R8, displ=A20_PAGES))
+        code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(Register.R9, index=Register.R11, scale=8), 0)
+        code.branch(Code.JNE_REL32_64, "slow")
+        code.label("no view")
         code.reg_reg(Code.MOV_R64_RM64, Register.RBX, Register.RAX)
         code.reg_imm(Code.SHR_RM64_IMM8, Register.RBX, 11)
         code.reg_mem(Code.ADD_R64_RM64, Register.RBX, MemoryOperand(Register.R8, displ=PATIENCE))

@@ -90,6 +90,10 @@ class Vmm:
     def hide(self, page: int) -> None:
         self._views[page] = 0
 
+    def has_view(self, page: int) -> bool:
+        """Whether some fetches from a guest-physical page see something else."""
+        return self.active and self._views[page] != 0
+
     def watch(self, page: int, how: Watch) -> None:
         self._pages.watch(page, how)
 
