@@ -184,6 +184,7 @@ class PatchManager:
             if self._refused[page] != linear:
                 self._refused[page] = linear
                 self._world.show(page, linear, vmm_memory.HALT_VIEW)
+                self._world.drop_code(page)
             return None
         known = self._pages.get(page)
         if known is not None and known.linear != linear:
