@@ -50,6 +50,11 @@ class World(Protocol):
         """Return from `run` as soon as the real EFLAGS.IF allows."""
         ...
 
+    @property
+    def a20_open(self) -> bool:
+        """Whether address line 20 works; while it does not, `locate` finds nothing."""
+        ...
+
     def locate(self, address: int) -> int:
         """Guest-physical page of plain memory behind a linear address, without any effect; -1 where there is none."""
         ...
@@ -83,6 +88,7 @@ class UnicornWorld:
 
     def __init__(self, engine: Engine) -> None:
         self._vmm = engine.vmm
+        self._pages = engine.pages
         self.env = engine.env
         self.paging = engine.paging
         self.run = engine.run
@@ -106,3 +112,7 @@ class UnicornWorld:
     @property
     def deprivileged(self) -> bool:
         return self._vmm.active
+
+    @property
+    def a20_open(self) -> bool:
+        return self._pages.a20_open
