@@ -355,12 +355,29 @@ class PatchManager:
             patch = self._generate(known, offset, end)
             if patch is not None and patch.code.kinds and patch.code.kinds[0] is not Kind.GATE:
                 known.entry_patches[offset] = patch
+                self._redirect(known, offset)
+
+    def _redirect(self, known: CodePage, offset: int) -> None:
+        """Lead the page's own branches to an instruction behind a gate, and patches that end in front of it, to its patch code."""
+        for patch in [patch for patch in known.patches if patch.end == offset]:
+            self._remove(known, patch)
+            self._install_region(known, (patch.start, patch.end))
+        for source in known.sources.get(offset, ()):
+            end = source + known.decode(source).len
+            if not known.touches(source, end) and known.patch_over(source) is None:
+                region = (source, end) if end - source >= JUMP_SIZE and end <= PAGE_SIZE else known.region(source)
+                if region is not None:
+                    self._install_region(known, region)
 
     def _generate(self, known: CodePage, start: int, end: int) -> Patch | None:
         place = self._memory.code_used
         try:
             code = generators.generate(
-                known.content[start:end], known.base + start, address=self.window_base + place, state=self.window_base + vmm_memory.STATE
+                known.content[start:end],
+                known.base + start,
+                address=self.window_base + place,
+                state=self.window_base + vmm_memory.STATE,
+                redirect={known.base + offset: self.window_base + patch.offset for offset, patch in known.entry_patches.items()},
             )
         except CannotPatch:
             return None
@@ -388,16 +405,20 @@ class PatchManager:
         """Something jumps into the region: back to the guest's bytes, and to regions that respect it."""
         self.conflicts += 1
         known.entries[entered] += 1
+        self._remove(known, patch)
+        region = ScanLimits(instructions=patch.end - patch.start, low=known.base + patch.start, high=known.base + patch.end)
+        for finding in self._scanner.scan(known.base + patch.start, self._fetch, region).findings:
+            if finding.kind is InstructionClass.SENSITIVE and finding.address & _OFFSET not in known.handled:
+                self._replace(known, finding.address & _OFFSET)
+
+    def _remove(self, known: CodePage, patch: Patch) -> None:
+        """The guest's bytes come back in place of the jump."""
         known.patches.remove(patch)
         del self._by_start[patch.offset]
         self._starts.remove(patch.offset)
         known.touched[patch.start : patch.start + JUMP_SIZE] = bytes(JUMP_SIZE)
         known.handled.difference_update(range(patch.start, patch.end))
-        self._change_view(known, patch.start, known.content[patch.start : patch.end])
-        region = ScanLimits(instructions=patch.end - patch.start, low=known.base + patch.start, high=known.base + patch.end)
-        for finding in self._scanner.scan(known.base + patch.start, self._fetch, region).findings:
-            if finding.kind is InstructionClass.SENSITIVE and finding.address & _OFFSET not in known.handled:
-                self._replace(known, finding.address & _OFFSET)
+        self._change_view(known, patch.start, known.content[patch.start : patch.covered])
 
     def _change_view(self, known: CodePage, offset: int, code: bytes) -> None:
         self._memory.bytes[known.view + offset : known.view + offset + len(code)] = code

@@ -90,14 +90,18 @@ _GENERATORS: Mapping[Kind, Generator] = {
 }
 
 
-def generate(code: bytes, guest_eip: int, *, address: int, state: int, count_hits: bool = True) -> PatchCode:
+_NOWHERE: Mapping[int, int] = {}
+
+
+def generate(code: bytes, guest_eip: int, *, address: int, state: int, redirect: Mapping[int, int] = _NOWHERE, count_hits: bool = True) -> PatchCode:
     """The patch for the region of whole instructions `code` at linear address `guest_eip`.
 
-    `address` is where the patch will lie and `state` where the state page does, both linear. Raises CannotPatch.
+    `address` is where the patch will lie and `state` where the state page does, both linear. `redirect` has guest addresses for which there is patch code,
+    and where: branches go there at once. Raises CannotPatch.
     """
     region = _decode(code, guest_eip)
     last = region[-1]
-    emitter = Emitter(address, state, count_hits=count_hits)
+    emitter = Emitter(address, state, redirect, count_hits=count_hits)
     for instruction in region:
         emitter.at(instruction.ip32)
         kind = kind_of(instruction)

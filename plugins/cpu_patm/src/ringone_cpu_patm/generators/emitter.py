@@ -6,7 +6,7 @@ LAHF and SETO and come back by ADD and SAHF, which costs a fraction of POPFD and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, Instruction, MemoryOperand, Register
@@ -43,7 +43,8 @@ def label_of(guest_eip: int) -> str:
 class Emitter:
     """Collects one patch. `guest_eip` and `kind` are those of the instruction whose turn it is."""
 
-    def __init__(self, address: int, state: int, *, count_hits: bool) -> None:
+    def __init__(self, address: int, state: int, redirect: Mapping[int, int], *, count_hits: bool) -> None:
+        self.redirect = redirect
         self.asm = Assembler(32)
         self.guest_eip = 0
         self.kind = Kind.GATE
@@ -137,10 +138,10 @@ class Emitter:
     # --- The end ----------------------------------------
 
     def arrive(self, guest_eip: int) -> None:
-        """Go back to the guest's own code."""
+        """Go back to the guest's own code, or on to the patch code that stands for it."""
         self.guest_eip = guest_eip
         self.mark()
-        self.asm.add(Instruction.create_branch(Code.JMP_REL32_32, guest_eip))
+        self.asm.add(Instruction.create_branch(Code.JMP_REL32_32, self.redirect.get(guest_eip, guest_eip)))
 
     def finish(self) -> PatchCode:
         for (guest_eip, undo), label in self._gates_behind.items():

@@ -73,8 +73,7 @@ def is_branch_inside(instruction: Instruction) -> bool:
 
 def branch_inside(emitter: Emitter, instruction: Instruction, last: int) -> None:
     """A conditional jump before the region's last instruction, which is at `last`: to its place in the patch, or out of it."""
-    near = instruction.copy()
-    near.as_near_branch()
+    near = _near(emitter, instruction)
     if instruction.ip32 < instruction.near_branch32 <= last:
         emitter.asm.branch(near.code, label_of(instruction.near_branch32))
     else:
@@ -89,8 +88,7 @@ def carry_over(emitter: Emitter, instruction: Instruction, code: bytes) -> None:
     elif instruction.is_jmp_short_or_near:
         emitter.arrive(instruction.near_branch32)
     elif instruction.is_jcc_short_or_near:
-        instruction.as_near_branch()
-        emitter.asm.add(instruction.copy())
+        emitter.asm.add(_near(emitter, instruction))
         emitter.arrive(instruction.next_ip32)
     elif _is_near_branch(instruction):
         _loop(emitter, instruction)
@@ -98,6 +96,14 @@ def carry_over(emitter: Emitter, instruction: Instruction, code: bytes) -> None:
         _call_indirect(emitter, instruction)
     else:
         emitter.asm.add(Instruction.create_declare_byte(code))
+
+
+def _near(emitter: Emitter, instruction: Instruction) -> Instruction:
+    """A conditional jump in its long form."""
+    near = instruction.copy()
+    near.as_near_branch()
+    near.near_branch32 = emitter.redirect.get(near.near_branch32, near.near_branch32)
+    return near
 
 
 def _is_near_branch(instruction: Instruction) -> bool:
