@@ -33,7 +33,7 @@ from ringone_cpu_recompiler.env import (
     Q_EIP,
     SS,
 )
-from ringone_cpu_recompiler.interrupts import Interrupts, Source, TripleFault
+from ringone_cpu_recompiler.interrupts import Interrupts, TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
 from ringone_cpu_recompiler.paging import GuestFault
 from ringone_cpu_recompiler.tasks import TaskSwitcher
@@ -77,7 +77,7 @@ class RecompilerBackend:
         paging = self._engine.paging
         descriptors = Descriptors(self._env, paging)
         tasks = TaskSwitcher(self._env, paging, descriptors, self._engine.flush_tlb)
-        self._interrupts = Interrupts(self._env, paging, descriptors, tasks)
+        self._interrupts = Interrupts(self._env, paging, descriptors, tasks, self._engine.short_way)
         self._intr = False
         self._nmi_pending = False
         self._halted = False
@@ -153,11 +153,11 @@ class RecompilerBackend:
             if self._nmi_pending and not self._env.d[D_HFLAGS2] & HF2_NMI:
                 self._nmi_pending = self._halted = False
                 self._env.d[D_HFLAGS2] |= HF2_NMI
-                self._interrupts.deliver(_VECTOR_NMI, Source.HARDWARE)
+                self._interrupts.interrupt(_VECTOR_NMI)
             elif self._intr and self._engine.can_interrupt():
                 self._halted = False
                 self._interrupts_taken += 1
-                self._interrupts.deliver(self._acknowledge(), Source.HARDWARE)
+                self._interrupts.interrupt(self._acknowledge())
         except TripleFault:
             self._shutdown = True
             return ExitReason.SHUTDOWN
@@ -270,10 +270,10 @@ class RecompilerBackend:
             if d[D_EXCEPTION_IS_INT]:
                 self._soft_interrupts += 1
                 d[D_EXCEPTION_IS_INT] = 0
-                self._interrupts.deliver_int(vector)
+                self._interrupts.software_interrupt(vector)
             else:
                 self._exceptions[vector & 0xFF] += 1
-                self._interrupts.deliver(vector, Source.EXCEPTION, d[D_ERROR_CODE] & 0xFFFF)
+                self._interrupts.exception(vector, d[D_ERROR_CODE] & 0xFFFF)
         except TripleFault:
             self._stop_for_shutdown()
 
@@ -284,7 +284,7 @@ class RecompilerBackend:
         vector = _VECTOR_DB if length else _VECTOR_UD
         self._exceptions[vector] += 1
         try:
-            self._interrupts.deliver(vector, Source.EXCEPTION)
+            self._interrupts.exception(vector, 0)
         except TripleFault:
             self._stop_for_shutdown()
 

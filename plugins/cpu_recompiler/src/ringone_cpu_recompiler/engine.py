@@ -19,6 +19,7 @@ import ctypes
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from ringone.api.cpu import CpuContext
@@ -44,6 +45,7 @@ from ringone_cpu_recompiler.env import (
     Env,
 )
 from ringone_cpu_recompiler.instructions import CurrentInstruction
+from ringone_cpu_recompiler.interrupts import ShortWay, no_short_way
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
@@ -199,8 +201,11 @@ class Engine:
         slow_edge = binding.EdgeCallback(self._edge_hook)
         self._keep_edge = slow_edge
         words[stubs.SLOW_EDGE // 8] = ctypes.cast(slow_edge, ctypes.c_void_p).value or 0
+        words[stubs.UNICORN // 8] = unicorn.handle
+        words[stubs.READ_REGISTER // 8] = unicorn.read_register_address
         control = ctypes.addressof(self._control)
         self._stubs = self._make_stubs()
+        self.short_way: ShortWay = partial(self._stubs.deliver, control) if self._stubs else no_short_way
         if self._stubs is not None:
             unicorn.hook(binding.HOOK_TLB_FILL, self._stubs.fill, user_data=control)
             unicorn.hook(binding.HOOK_BLOCK, self._stubs.block, user_data=control)
