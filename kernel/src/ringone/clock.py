@@ -227,6 +227,11 @@ class VirtualClock:
         """Of the alarm that goes off next."""
         return self._queue[0][0] if self._queue else None
 
+    def left_ns(self) -> int | None:
+        """Until the alarm that goes off next; negative where it is late, None where no alarm is set."""
+        queue = self._queue
+        return queue[0][0] - self._read() if queue else None
+
     def run_due(self) -> int:
         """Let off every alarm that is due, in order, and say how many went off.
 
@@ -234,15 +239,19 @@ class VirtualClock:
         call: a guest that was away gets its ticks one by one, with time between them to handle each, instead of a burst of which it would see one.
         """
         queue = self._queue
-        source = self.source
         if not queue:
             return 0
-        raw = source.read()
+        raw = self._read()
+        return self._let_off_until(raw) if queue[0][0] <= raw else 0
+
+    def _let_off_until(self, raw: int) -> int:
+        queue = self._queue
+        source = self.source
         if source.catch_up_ns is not None and raw - queue[0][0] > source.catch_up_ns:
             raw = max(queue[0][0], self._now) + source.catch_up_ns
             source.set(raw)
         fired = 0
-        once = None if source.catch_up_ns is None else set[VirtualTimer]()
+        once: set[VirtualTimer] | None = None if source.catch_up_ns is None else set()
         while queue and queue[0][0] <= raw and fired < MAX_ALARMS:
             timer = queue[0][3]
             if once is not None:

@@ -26,7 +26,10 @@ class InputLine:
         self.sources: list[OutputLine] = []
 
     def combined(self) -> bool:
-        return True in [source.level for source in self.sources]
+        for source in self.sources:  # noqa: SIM110  # Called on every edge in the machine: a generator costs more than the loop.
+            if source.level:
+                return True
+        return False
 
 
 class OutputLine:
@@ -44,7 +47,7 @@ class OutputLine:
             return
         self.level = bool(level)
         for target in self.targets:
-            combined = target.combined()
+            combined = self.level or target.combined()
             if combined != target.level:
                 target.level = combined
                 if target.changed is not None:

@@ -35,7 +35,7 @@ class EventDispatcher:
 
     def deliver(self) -> None:
         """Tell the observers what is queued. Called by an observer, it leaves that to the call that is under way."""
-        if self._delivering:
+        if self._delivering or not self._queue:
             return
         self._delivering = True
         try:
