@@ -74,11 +74,14 @@ class I8259:
         state = self._state
         if level:
             state.lines |= bit
-            state.irr |= bit
+            requests = state.irr | bit
         else:
             state.lines &= ~bit
-            state.irr &= ~bit
-        self._update_int()
+            requests = state.irr & ~bit
+        if requests != state.irr:
+            state.irr = requests
+            if not state.imr & bit:
+                self._update_int()
 
     def _highest(self, bits: int) -> int:
         """How far the highest-priority one of `bits` is from the top of the order: 0 is the top, 8 is nobody."""
@@ -109,7 +112,8 @@ class I8259:
         return 0 if state.single else state.slave_inputs & self._cascade
 
     def _update_int(self) -> None:
-        self._int.set(self._winner() >= 0)
+        state = self._state
+        self._int.set(state.irr & ~state.imr != 0 and (not state.isr or self._winner() >= 0))
 
     def _take(self, winner: int) -> None:
         """What an INTA cycle does to the registers; INT falls, and rises again where another request is next."""
