@@ -227,11 +227,6 @@ class VirtualClock:
         """Of the alarm that goes off next."""
         return self._queue[0][0] if self._queue else None
 
-    def left_ns(self) -> int | None:
-        """Until the alarm that goes off next; negative where it is late, None where no alarm is set."""
-        queue = self._queue
-        return queue[0][0] - self._read() if queue else None
-
     def run_due(self) -> int:
         """Let off every alarm that is due, in order, and say how many went off.
 

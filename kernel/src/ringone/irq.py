@@ -26,10 +26,7 @@ class InputLine:
         self.sources: list[OutputLine] = []
 
     def combined(self) -> bool:
-        for source in self.sources:  # noqa: SIM110  # Called on every edge in the machine: a generator costs more than the loop.
-            if source.level:
-                return True
-        return False
+        return True in [source.level for source in self.sources]
 
 
 class OutputLine:
@@ -47,7 +44,7 @@ class OutputLine:
             return
         self.level = bool(level)
         for target in self.targets:
-            combined = self.level or target.combined()
+            combined = self.level or (len(target.sources) > 1 and target.combined())
             if combined != target.level:
                 target.level = combined
                 if target.changed is not None:

@@ -60,10 +60,12 @@ class HostPace:
         return RunBudget(host_ns=delay)
 
     def idle(self, clock: VirtualClock, sleep: Sleep) -> None:
-        left = clock.left_ns()
-        if left is None:
+        deadline = clock.next_deadline()
+        if deadline is None:
             sleep()
-        elif left > 0:
+            return
+        left = deadline - clock.now_ns()
+        if left > 0:
             sleep(left / 1e9)
 
 

@@ -88,8 +88,9 @@ class I8259:
         if not bits:
             return 8
         shift = (self._state.lowest_priority + 1) & 7
-        rotated = (bits >> shift | bits << 8 - shift) & 0xFF
-        return (rotated & -rotated).bit_length() - 1
+        if shift:
+            bits = (bits >> shift | bits << 8 - shift) & 0xFF
+        return (bits & -bits).bit_length() - 1
 
     def _winner(self) -> int:
         """The input whose request would be acknowledged now, -1 for none."""
@@ -103,7 +104,7 @@ class I8259:
         if state.special_fully_nested:
             in_service &= ~self._slave_inputs()
         priority = self._highest(requests)
-        if priority >= self._highest(in_service):
+        if in_service and priority >= self._highest(in_service):
             return -1
         return (priority + state.lowest_priority + 1) & 7
 
