@@ -69,9 +69,7 @@ _WITH_ERROR_CODE = frozenset([8, 10, 11, 12, 13, 14, 17])
 _CONTRIBUTORY = frozenset([0, 10, 11, 12, 13])
 _FAULTS = frozenset([0, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19])
 """Exceptions that report the instruction itself: EFLAGS.RF is set in their frame."""
-_EXCEPTION_KINDS = tuple(
-    (KIND_ERROR_CODE if vector in _WITH_ERROR_CODE else 0) | (KIND_RESUME_FLAG if vector in _FAULTS else 0) for vector in range(256)
-)
+_EXCEPTION_KINDS = tuple((KIND_ERROR_CODE if vector in _WITH_ERROR_CODE else 0) | (KIND_RESUME_FLAG if vector in _FAULTS else 0) for vector in range(256))
 _GATES = frozenset([TYPE_TASK_GATE, TYPE_INTERRUPT_GATE16, TYPE_TRAP_GATE16, TYPE_INTERRUPT_GATE32, TYPE_TRAP_GATE32])
 
 
