@@ -80,6 +80,10 @@ _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: 
 _GUARD = 1
 _STOP_HERE = 2
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
+_ZERO = ctypes.c_uint64(0)
+"""For arguments: cheaper than converting an int each time."""
+_STOPPED_WORD = stubs.STOPPED // 8
+_TR_FLAGS = D_FLAGS[TR]
 
 
 class Stop(enum.Enum):
@@ -92,6 +96,11 @@ class Stop(enum.Enum):
     """In front of a write to a page under `vmm.Watch.STOP`, whose guest-physical number is `Engine.watched_page`."""
     FAULT = "fault"
     """A page fault, or a forbidden port access: `Engine.fault` holds it; EIP is at the instruction."""
+
+
+# Looking up a member of an enumeration is a Python call.
+_STOPPED = Stop.STOPPED
+_HALTED = Stop.HALTED
 
 
 class EngineEvents(Protocol):
@@ -280,22 +289,22 @@ class Engine:
         self._allowance = allowance
         self._budget[0] = allowance
         words = self._words
-        words[stubs.STOPPED // 8] = 0
+        words[_STOPPED_WORD] = 0
         self._pending_fault = None
         self.watched_page = -1
         self.env.settle_eflags()
         unicorn = self._unicorn
-        error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], 0, 0, 0)
+        error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], _ZERO, _ZERO, _ZERO)
         self._used = allowance - self._budget[0]
         self._progress += self._used
         self._allowance = self._budget[0] = 0
-        if not self.env.d[D_FLAGS[TR]] & DESC_P:
+        if not self.env.d[_TR_FLAGS] & DESC_P:
             self.env.set_segment(TR, 0, 0, 0, EMPTY_TSS)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        if words[stubs.STOPPED // 8]:
-            return Stop.STOPPED
+        if words[_STOPPED_WORD]:
+            return _STOPPED
         if self.watched_page >= 0:
             return Stop.WATCHED
         if self._pending_fault is not None:
@@ -304,7 +313,7 @@ class Engine:
             self._progress += FAULT_COST
             return Stop.FAULT
         if error == binding.ERR_OK:
-            return Stop.HALTED
+            return _HALTED
         raise BackendError("recompiler", f"Unicorn stopped with error {error} at EIP {self.env.q[Q_EIP]:#x}")
 
     _pending_fault: GuestFault | None = None

@@ -65,7 +65,7 @@ KIND_RESUME_FLAG = 1 << 2
 _ALIGNMENT = 16
 
 Deliver = Callable[[int, int, int, int], int]
-_Deliver = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
+_Deliver = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
 
 
 def native_code_works() -> bool:
