@@ -135,7 +135,7 @@ class I8259:
         if winner < 0:
             return state.vector_base | SPURIOUS_INPUT
         self._take(winner)
-        if self._slave is not None and self._slave_inputs() >> winner & 1:
+        if self._slave is not None and self._cascade >> winner & 1 and self._slave_inputs():
             return self._slave.acknowledge()
         return state.vector_base | winner
 
