@@ -1,9 +1,8 @@
-"""The engine's hot callbacks as machine code: the hooks of blocks, of new translations and of TLB fills.
+"""The engine's hot callbacks as machine code: the hooks of blocks, of new translations and of TLB fills; and the delivery of interrupts.
 
-A Python callback costs 1-3 us; Linux needs 100 million blocks and half a million fills to boot. So on x86-64 hosts with the System V calling
-convention four routines of a few dozen
-instructions, made with iced-x86 (`stub_source`), do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything:
-slow but right.
+A Python callback costs 1-3 us, a delivery in Python 10, and 90 where caches are cold; Linux needs 100 million blocks and half a million fills to boot, and
+250 ticks a second ever after. So on x86-64 hosts with the System V calling convention four routines of up to a few hundred instructions, made with iced-x86
+(`stub_source`), do the common case and leave the rest to Python. Other hosts take Python for everything: slow but right.
 
 `edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python.
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
