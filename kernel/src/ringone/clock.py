@@ -139,7 +139,7 @@ _Entry = tuple[int, str, int, "VirtualTimer"]
 class VirtualTimer:
     """A component's alarm; see `ringone.api.devices.Timer`."""
 
-    __slots__ = ("_queue", "clock", "component", "deadline_ns", "fire", "name", "sequence")
+    __slots__ = ("_queue", "clock", "component", "deadline_ns", "fire", "name", "round", "sequence")
 
     def __init__(self, clock: VirtualClock, queue: list[_Entry], component: str, sequence: int, name: str, fire: Callable[[], None]) -> None:
         self.clock = clock
@@ -149,6 +149,8 @@ class VirtualTimer:
         self.name = name
         self.fire = fire
         self.deadline_ns: int | None = None
+        self.round = 0
+        """The call of `VirtualClock.run_due` that let it off last."""
 
     def arm_at(self, deadline_ns: int) -> None:
         if self.deadline_ns is not None:
@@ -197,6 +199,7 @@ class VirtualClock:
         self._timers: dict[str, VirtualTimer] = {}
         self._now = 0
         self._firing = False
+        self._rounds = 0
         self.horizon_ns = 0
         """Until when the processor is meant to run, 0 while it does not. An alarm that is armed for earlier calls `interrupt`, once."""
         self.interrupt: Callable[[], None] = _nobody_runs
@@ -234,25 +237,28 @@ class VirtualClock:
         call: a guest that was away gets its ticks one by one, with time between them to handle each, instead of a burst of which it would see one.
         """
         queue = self._queue
-        source = self.source
         if not queue:
             return 0
-        raw = source.read()
-        if source.catch_up_ns is not None and raw - queue[0][0] > source.catch_up_ns:
-            raw = max(queue[0][0], self._now) + source.catch_up_ns
+        raw = self._read()
+        if queue[0][0] > raw:
+            return 0
+        source = self.source
+        catch_up_ns = source.catch_up_ns
+        if catch_up_ns is not None and raw - queue[0][0] > catch_up_ns:
+            raw = max(queue[0][0], self._now) + catch_up_ns
             source.set(raw)
+        self._rounds = this_round = self._rounds + 1
         fired = 0
-        once = None if source.catch_up_ns is None else set[VirtualTimer]()
         while queue and queue[0][0] <= raw and fired < MAX_ALARMS:
             timer = queue[0][3]
-            if once is not None:
-                if timer in once:
+            if catch_up_ns is not None:
+                if timer.round == this_round:
                     break
-                once.add(timer)
+                timer.round = this_round
             del queue[0]
             self._let_off(timer)
             fired += 1
-        if fired == MAX_ALARMS and source.catch_up_ns is not None:
+        if fired == MAX_ALARMS and catch_up_ns is not None:
             source.set(self._now)
         return fired
 

@@ -44,7 +44,7 @@ class OutputLine:
             return
         self.level = bool(level)
         for target in self.targets:
-            combined = target.combined()
+            combined = self.level or (len(target.sources) > 1 and target.combined())
             if combined != target.level:
                 target.level = combined
                 if target.changed is not None:

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from threading import TIMEOUT_MAX
 from typing import TypeVar
 
 from ringone.api.errors import StateError
@@ -17,7 +18,8 @@ class CommandQueue:
     """Functions to be run by the machine's thread, in order. While a processor is connected, each one makes it leave guest code."""
 
     def __init__(self) -> None:
-        self._pending: deque[Callable[[], None]] = deque()
+        self.pending: deque[Callable[[], None]] = deque()
+        """What `run_pending` will run. Only its emptiness is of interest to others."""
         self._changed = threading.Lock()
         self._sleep = threading.Lock()
         """Held while nothing is queued: a halted guest waits for it, and a plain lock costs it a fraction of a condition variable."""
@@ -38,13 +40,13 @@ class CommandQueue:
 
     def run_pending(self) -> None:
         """Run what is queued; what those commands queue themselves waits for the next call. On the machine's thread."""
-        for _ in range(len(self._pending)):
-            self._pending.popleft()()
+        for _ in range(len(self.pending)):
+            self.pending.popleft()()
 
     def wait(self, timeout_s: float | None = None) -> None:
         """Sleep until a command is queued or the queue is closed, at most `timeout_s` seconds. On the machine's thread."""
-        if not self._pending and not self.closed:
-            self._sleep.acquire(timeout=-1 if timeout_s is None else min(timeout_s, threading.TIMEOUT_MAX))
+        if not self.pending and not self.closed:
+            self._sleep.acquire(True, -1 if timeout_s is None else min(timeout_s, TIMEOUT_MAX))
 
     def connect(self, interrupt: Callable[[], None] | None) -> None:
         """`interrupt` makes the processor's `run` return soon; None once there is no processor. Never called after it has been replaced."""
@@ -61,7 +63,7 @@ class CommandQueue:
         with self._changed:
             if self.closed:
                 return False
-            self._pending.append(command)
+            self.pending.append(command)
             self._wake()
         return True
 

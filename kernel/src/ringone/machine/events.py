@@ -17,7 +17,8 @@ class EventDispatcher:
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
         self._observers: list[Observer] = []
-        self._queue: deque[object] = deque()
+        self.pending: deque[object] = deque()
+        """What `deliver` will tell. Only its emptiness is of interest to others."""
         self._delivering = False
 
     def subscribe(self, observer: Observer) -> Callable[[], None]:
@@ -31,7 +32,7 @@ class EventDispatcher:
 
     def queue(self, event: object) -> None:
         """Keep `event` for the next `deliver`."""
-        self._queue.append(event)
+        self.pending.append(event)
 
     def deliver(self) -> None:
         """Tell the observers what is queued. Called by an observer, it leaves that to the call that is under way."""
@@ -39,8 +40,8 @@ class EventDispatcher:
             return
         self._delivering = True
         try:
-            while self._queue:
-                event = self._queue.popleft()
+            while self.pending:
+                event = self.pending.popleft()
                 for observer in tuple(self._observers):
                     self._tell(observer, event)
         finally:

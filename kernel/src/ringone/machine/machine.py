@@ -115,7 +115,8 @@ class Machine:
 
     def attend(self) -> bool:
         """Do what parts asked for since the last call, power-off before reset before pause; says whether the guest may simply go on."""
-        self.events.deliver()
+        if self.events.pending:
+            self.events.deliver()
         if self.state is not RUNNING:
             return False
         if self._power_off_pending:

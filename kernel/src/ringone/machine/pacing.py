@@ -19,6 +19,9 @@ CATCH_UP_SLICE_NS = 250_000
 """Between alarms that are late: what a guest needs to handle a tick."""
 VIRTUAL_SLICE_NS = 20_000_000
 
+_SLICE = RunBudget(host_ns=HOST_SLICE_NS)
+_CATCH_UP_SLICE = RunBudget(host_ns=CATCH_UP_SLICE_NS)
+
 
 class Sleep(Protocol):
     def __call__(self, timeout_s: float | None = None) -> None:
@@ -46,18 +49,24 @@ class HostPace:
     def budget(self, clock: VirtualClock) -> RunBudget:
         deadline = clock.next_deadline()
         now = clock.now_ns()
-        if deadline is None:
-            delay = HOST_SLICE_NS
-        elif deadline <= now:
-            delay = CATCH_UP_SLICE_NS
-        else:
-            delay = max(HOST_SLICE_MIN_NS, min(deadline - now, HOST_SLICE_NS))
+        if deadline is None or deadline >= now + HOST_SLICE_NS:
+            clock.horizon_ns = now + HOST_SLICE_NS
+            return _SLICE
+        if deadline <= now:
+            clock.horizon_ns = now + CATCH_UP_SLICE_NS
+            return _CATCH_UP_SLICE
+        delay = max(HOST_SLICE_MIN_NS, deadline - now)
         clock.horizon_ns = now + delay
         return RunBudget(host_ns=delay)
 
     def idle(self, clock: VirtualClock, sleep: Sleep) -> None:
         deadline = clock.next_deadline()
-        sleep(None if deadline is None else max(0, deadline - clock.now_ns()) / 1e9)
+        if deadline is None:
+            sleep()
+            return
+        left = deadline - clock.now_ns()
+        if left > 0:
+            sleep(left / 1e9)
 
 
 class ProgressPace:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Code as CodeNumber
     from iced_x86._iced_x86_py import Register as RegisterNumber
 
-__all__ = ["Assembler", "Code", "MemoryOperand", "Register"]
+__all__ = ["Assembler", "Code", "MemoryOperand", "Register", "StubAssembler"]
 
 
 class Assembler:
@@ -79,3 +79,34 @@ class Assembler:
         encoder = BlockEncoder(self._bits)
         encoder.add_many(self._instructions)
         return encoder.encode(address)
+
+
+class StubAssembler(Assembler):
+    """The assembler with the few shapes that 64-bit routines over the engine's state repeat."""
+
+    def load(self, register: RegisterNumber, base: RegisterNumber, offset: int, *, wide: bool = False) -> None:
+        self.reg_mem(Code.MOV_R64_RM64 if wide else Code.MOV_R32_RM32, register, MemoryOperand(base, displ=offset))
+
+    def load_byte(self, register: RegisterNumber, base: RegisterNumber, index: RegisterNumber) -> None:
+        self.reg_mem(Code.MOVZX_R32_RM8, register, MemoryOperand(base, index=index))
+
+    def move(self, target: RegisterNumber, source: RegisterNumber) -> None:
+        self.reg_reg(Code.MOV_R32_RM32, target, source)
+
+    def mask(self, register: RegisterNumber, value: int) -> None:
+        self.reg_imm(Code.AND_RM32_IMM32, register, value)
+
+    def shift_right(self, register: RegisterNumber, count: int) -> None:
+        self.reg_imm(Code.SHR_RM32_IMM8, register, count)
+
+    def bit_clear(self, register: RegisterNumber, bit: int, label: str) -> None:
+        """Jump where a bit of the 64-bit register is 0."""
+        self.reg_imm(Code.BT_RM64_IMM8, register, bit)
+        self.branch(Code.JAE_REL32_64, label)
+
+    def bit_set(self, register: RegisterNumber, bit: int, label: str) -> None:
+        self.reg_imm(Code.BT_RM64_IMM8, register, bit)
+        self.branch(Code.JB_REL32_64, label)
+
+    def jump(self, label: str) -> None:
+        self.branch(Code.JMP_REL32_64, label)

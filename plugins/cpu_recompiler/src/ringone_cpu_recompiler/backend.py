@@ -33,7 +33,7 @@ from ringone_cpu_recompiler.env import (
     Q_EIP,
     SS,
 )
-from ringone_cpu_recompiler.interrupts import Interrupts, Source, TripleFault
+from ringone_cpu_recompiler.interrupts import Interrupts, TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
 from ringone_cpu_recompiler.paging import GuestFault
 from ringone_cpu_recompiler.tasks import TaskSwitcher
@@ -61,6 +61,12 @@ _MIN_SLICE = 2_000
 _MEASURABLE_NS = 50_000
 """Code that ran for less says nothing about the host's speed. Accesses are left out: their cost follows from the rate, which would feed on itself."""
 
+# Looking up a member of an enumeration is a Python call, and the way to and from a halt is short.
+_HALT = ExitReason.HALT
+_HALTED = RunResult(reason=_HALT)
+_STOP_HALTED = Stop.HALTED
+_STOP_FAULT = Stop.FAULT
+
 
 class RecompilerBackend:
     """Meets `ringone.api.cpu.CpuBackend`."""
@@ -77,7 +83,7 @@ class RecompilerBackend:
         paging = self._engine.paging
         descriptors = Descriptors(self._env, paging)
         tasks = TaskSwitcher(self._env, paging, descriptors, self._engine.flush_tlb)
-        self._interrupts = Interrupts(self._env, paging, descriptors, tasks)
+        self._interrupts = Interrupts(self._env, paging, descriptors, tasks, self._engine.short_way)
         self._intr = False
         self._nmi_pending = False
         self._halted = False
@@ -86,6 +92,7 @@ class RecompilerBackend:
         self._rate = _FIRST_RATE
         self._halts = 0
         self._code_bytes = 0
+        self._accesses = 0
         self._interrupts_taken = 0
         self._soft_interrupts = 0
         self._sysenters = 0
@@ -97,12 +104,9 @@ class RecompilerBackend:
 
     def run(self, budget: RunBudget) -> RunResult:
         start = time.monotonic_ns()
-        try:
-            if budget.progress is not None:
-                return RunResult(reason=self._run_progress(budget.progress))
-            return RunResult(reason=self._run_host_time(budget.host_ns or 0))
-        finally:
-            self._run_ns += time.monotonic_ns() - start
+        reason = self._run_host_time(start, budget.host_ns or 0) if budget.progress is None else self._run_progress(budget.progress)
+        self._run_ns += time.monotonic_ns() - start
+        return _HALTED if reason is _HALT else RunResult(reason=reason)
 
     def _run_progress(self, progress: int) -> ExitReason:
         limit = self.progress() + progress
@@ -118,9 +122,8 @@ class RecompilerBackend:
             if reason is not None:
                 return reason
 
-    def _run_host_time(self, host_ns: int) -> ExitReason:
-        clock = time.monotonic_ns
-        now = clock()
+    def _run_host_time(self, now: int, host_ns: int) -> ExitReason:
+        engine = self._engine
         end = now + host_ns
         while True:
             reason = self._between_instructions()
@@ -131,14 +134,13 @@ class RecompilerBackend:
                 return ExitReason.BUDGET
             slice_ns = left if left < _SLICE_NS else _SLICE_NS
             allowance = slice_ns * self._rate // 1000
-            cost = self._engine.access_cost = self._rate * _ACCESS_NS // 1000
-            start_progress, start_accesses = self.progress(), self._engine.accesses
+            engine.access_cost = self._rate * _ACCESS_NS // 1000
+            code_bytes, accesses = self._code_bytes, self._accesses
             reason = self._execute(allowance if allowance > _MIN_SLICE else _MIN_SLICE)
-            start, now = now, clock()
-            accesses = self._engine.accesses - start_accesses
-            code_ns = now - start - accesses * _ACCESS_NS
+            start, now = now, time.monotonic_ns()
+            code_ns = now - start - (self._accesses - accesses) * _ACCESS_NS
             if code_ns > _MEASURABLE_NS:
-                measured = max(0, self.progress() - start_progress - accesses * cost) * 1000 // code_ns
+                measured = max(0, self._code_bytes - code_bytes) * 1000 // code_ns
                 self._rate = min((self._rate * 3 + measured) // 4 + 1, _HIGHEST_RATE)
             if reason is not None:
                 return reason
@@ -149,34 +151,41 @@ class RecompilerBackend:
             return ExitReason.SHUTDOWN
         if self._engine.take_exit_request():
             return ExitReason.EXIT_REQUESTED
-        try:
-            if self._nmi_pending and not self._env.d[D_HFLAGS2] & HF2_NMI:
-                self._nmi_pending = self._halted = False
-                self._env.d[D_HFLAGS2] |= HF2_NMI
-                self._interrupts.deliver(_VECTOR_NMI, Source.HARDWARE)
-            elif self._intr and self._engine.can_interrupt():
-                self._halted = False
-                self._interrupts_taken += 1
-                self._interrupts.deliver(self._acknowledge(), Source.HARDWARE)
-        except TripleFault:
-            self._shutdown = True
-            return ExitReason.SHUTDOWN
-        return ExitReason.HALT if self._halted else None
+        if self._intr or self._nmi_pending:
+            try:
+                self._take_interrupt()
+            except TripleFault:
+                self._shutdown = True
+                return ExitReason.SHUTDOWN
+        return _HALT if self._halted else None
+
+    def _take_interrupt(self) -> None:
+        """An NMI before INTR, each if the guest can take it now. Raises `TripleFault`."""
+        if self._nmi_pending and not self._env.d[D_HFLAGS2] & HF2_NMI:
+            self._nmi_pending = self._halted = False
+            self._env.d[D_HFLAGS2] |= HF2_NMI
+            self._interrupts.interrupt(_VECTOR_NMI)
+        elif self._intr and self._engine.can_interrupt():
+            self._halted = False
+            self._interrupts_taken += 1
+            self._interrupts.interrupt(self._acknowledge())
 
     def _execute(self, allowance: int) -> ExitReason | None:
         engine = self._engine
-        progress, accesses = engine.progress(), engine.accesses
+        progress = engine.progress()
         stop = self._run_engine(allowance)
-        self._code_bytes += engine.progress() - progress - (engine.accesses - accesses) * engine.access_cost
-        if stop is Stop.FAULT:
-            self._exceptions[self._engine.fault.vector] += 1
-            try:
-                self._interrupts.fault(self._engine.fault)
-            except TripleFault:
-                self._shutdown = True
-        elif stop is Stop.HALTED:
+        accesses = engine.accesses
+        self._code_bytes += engine.progress() - progress - (accesses - self._accesses) * engine.access_cost
+        self._accesses = accesses
+        if stop is _STOP_HALTED:
             self._halted = True
             self._halts += 1
+        elif stop is _STOP_FAULT:
+            self._exceptions[engine.fault.vector] += 1
+            try:
+                self._interrupts.fault(engine.fault)
+            except TripleFault:
+                self._shutdown = True
         return None
 
     def _run_engine(self, allowance: int) -> Stop:
@@ -270,10 +279,10 @@ class RecompilerBackend:
             if d[D_EXCEPTION_IS_INT]:
                 self._soft_interrupts += 1
                 d[D_EXCEPTION_IS_INT] = 0
-                self._interrupts.deliver_int(vector)
+                self._interrupts.software_interrupt(vector)
             else:
                 self._exceptions[vector & 0xFF] += 1
-                self._interrupts.deliver(vector, Source.EXCEPTION, d[D_ERROR_CODE] & 0xFFFF)
+                self._interrupts.exception(vector, d[D_ERROR_CODE] & 0xFFFF)
         except TripleFault:
             self._stop_for_shutdown()
 
@@ -284,7 +293,7 @@ class RecompilerBackend:
         vector = _VECTOR_DB if length else _VECTOR_UD
         self._exceptions[vector] += 1
         try:
-            self._interrupts.deliver(vector, Source.EXCEPTION)
+            self._interrupts.exception(vector, 0)
         except TripleFault:
             self._stop_for_shutdown()
 

@@ -105,6 +105,7 @@ class Unicorn:
         self.emu_start: Any = _uclib.uc_emu_start
         self.emu_start.argtypes = (ctypes.c_void_p, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint64, ctypes.c_size_t)
         self.emu_stop_address: int = ctypes.cast(_uclib.uc_emu_stop, ctypes.c_void_p).value or 0
+        self.read_register_address: int = ctypes.cast(_uclib.uc_reg_read, ctypes.c_void_p).value or 0
 
     def _check(self, error: int, what: str) -> None:
         if error != ERR_OK:

@@ -19,6 +19,7 @@ import ctypes
 import enum
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from ringone.api.cpu import CpuContext
@@ -44,6 +45,7 @@ from ringone_cpu_recompiler.env import (
     Env,
 )
 from ringone_cpu_recompiler.instructions import CurrentInstruction
+from ringone_cpu_recompiler.interrupts import ShortWay, no_short_way
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
@@ -78,6 +80,10 @@ _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: 
 _GUARD = 1
 _STOP_HERE = 2
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
+_ZERO = ctypes.c_uint64(0)
+"""For arguments: cheaper than converting an int each time."""
+_STOPPED_WORD = stubs.STOPPED // 8
+_TR_FLAGS = D_FLAGS[TR]
 
 
 class Stop(enum.Enum):
@@ -90,6 +96,11 @@ class Stop(enum.Enum):
     """In front of a write to a page under `vmm.Watch.STOP`, whose guest-physical number is `Engine.watched_page`."""
     FAULT = "fault"
     """A page fault, or a forbidden port access: `Engine.fault` holds it; EIP is at the instruction."""
+
+
+# Looking up a member of an enumeration is a Python call.
+_STOPPED = Stop.STOPPED
+_HALTED = Stop.HALTED
 
 
 class EngineEvents(Protocol):
@@ -199,8 +210,11 @@ class Engine:
         slow_edge = binding.EdgeCallback(self._edge_hook)
         self._keep_edge = slow_edge
         words[stubs.SLOW_EDGE // 8] = ctypes.cast(slow_edge, ctypes.c_void_p).value or 0
+        words[stubs.UNICORN // 8] = unicorn.handle
+        words[stubs.READ_REGISTER // 8] = unicorn.read_register_address
         control = ctypes.addressof(self._control)
         self._stubs = self._make_stubs()
+        self.short_way: ShortWay = partial(self._stubs.deliver, control) if self._stubs else no_short_way
         if self._stubs is not None:
             unicorn.hook(binding.HOOK_TLB_FILL, self._stubs.fill, user_data=control)
             unicorn.hook(binding.HOOK_BLOCK, self._stubs.block, user_data=control)
@@ -275,22 +289,22 @@ class Engine:
         self._allowance = allowance
         self._budget[0] = allowance
         words = self._words
-        words[stubs.STOPPED // 8] = 0
+        words[_STOPPED_WORD] = 0
         self._pending_fault = None
         self.watched_page = -1
         self.env.settle_eflags()
         unicorn = self._unicorn
-        error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], 0, 0, 0)
+        error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], _ZERO, _ZERO, _ZERO)
         self._used = allowance - self._budget[0]
         self._progress += self._used
         self._allowance = self._budget[0] = 0
-        if not self.env.d[D_FLAGS[TR]] & DESC_P:
+        if not self.env.d[_TR_FLAGS] & DESC_P:
             self.env.set_segment(TR, 0, 0, 0, EMPTY_TSS)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        if words[stubs.STOPPED // 8]:
-            return Stop.STOPPED
+        if words[_STOPPED_WORD]:
+            return _STOPPED
         if self.watched_page >= 0:
             return Stop.WATCHED
         if self._pending_fault is not None:
@@ -299,7 +313,7 @@ class Engine:
             self._progress += FAULT_COST
             return Stop.FAULT
         if error == binding.ERR_OK:
-            return Stop.HALTED
+            return _HALTED
         raise BackendError("recompiler", f"Unicorn stopped with error {error} at EIP {self.env.q[Q_EIP]:#x}")
 
     _pending_fault: GuestFault | None = None

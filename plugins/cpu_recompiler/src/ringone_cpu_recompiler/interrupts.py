@@ -2,13 +2,15 @@
 
 Real-address mode, protected mode with 16- and 32-bit gates, privilege change through the TSS, virtual-8086 mode, task gates; faults during delivery,
 double fault, shutdown.
-Everything that can fault is checked before anything changes.
+Everything that can fault is checked before anything changes. Where the host runs machine code, that does the usual case (`delivery_source`); what is here is
+the whole story.
 """
 
 from __future__ import annotations
 
 import enum
 import struct
+from collections.abc import Callable
 
 from ringone_cpu_recompiler.descriptors import (
     TYPE_INTERRUPT_GATE16,
@@ -60,12 +62,14 @@ from ringone_cpu_recompiler.env import (
     Env,
 )
 from ringone_cpu_recompiler.paging import VECTOR_PF, GuestFault, Paging
+from ringone_cpu_recompiler.stubs import KIND_ERROR_CODE, KIND_RESUME_FLAG, KIND_SOFTWARE
 from ringone_cpu_recompiler.tasks import TaskSwitcher
 
 _WITH_ERROR_CODE = frozenset([8, 10, 11, 12, 13, 14, 17])
 _CONTRIBUTORY = frozenset([0, 10, 11, 12, 13])
 _FAULTS = frozenset([0, 5, 6, 7, 10, 11, 12, 13, 14, 16, 17, 19])
 """Exceptions that report the instruction itself: EFLAGS.RF is set in their frame."""
+_EXCEPTION_KINDS = tuple((KIND_ERROR_CODE if vector in _WITH_ERROR_CODE else 0) | (KIND_RESUME_FLAG if vector in _FAULTS else 0) for vector in range(256))
 _GATES = frozenset([TYPE_TASK_GATE, TYPE_INTERRUPT_GATE16, TYPE_TRAP_GATE16, TYPE_INTERRUPT_GATE32, TYPE_TRAP_GATE32])
 
 
@@ -80,17 +84,38 @@ class TripleFault(Exception):
     """The processor shuts down."""
 
 
-class Interrupts:
-    """Delivers into one processor."""
+ShortWay = Callable[[int, int, int], int]
+"""``(vector, kind, error code)``, kind as in `stubs`: whether the event was delivered. Where not, nothing has changed."""
 
-    def __init__(self, env: Env, paging: Paging, descriptors: Descriptors, tasks: TaskSwitcher) -> None:
+
+def no_short_way(vector: int, kind: int, error_code: int) -> int:
+    """For hosts that do not run machine code."""
+    return 0
+
+
+class Interrupts:
+    """Delivers into one processor. `short_way` is tried before everything else."""
+
+    def __init__(self, env: Env, paging: Paging, descriptors: Descriptors, tasks: TaskSwitcher, short_way: ShortWay = no_short_way) -> None:
         self._env = env
         self._paging = paging
         self._descriptors = descriptors
         self._tasks = tasks
+        self._short_way = short_way
 
-    def deliver(self, vector: int, source: Source, error_code: int | None = None) -> None:
-        """Enter the handler; faults on the way become exceptions of their own (SDM vol. 3, table 6-5). Raises `TripleFault`."""
+    # Each of these enters the handler; faults on the way become exceptions of their own (SDM vol. 3, table 6-5). They raise `TripleFault`.
+
+    def interrupt(self, vector: int) -> None:
+        """From INTR or NMI."""
+        if not self._short_way(vector, 0, 0):
+            self._deliver(vector, Source.HARDWARE, None)
+
+    def exception(self, vector: int, error_code: int) -> None:
+        """A fault or trap; the error code counts where the vector has one."""
+        if not self._short_way(vector, _EXCEPTION_KINDS[vector & 0xFF], error_code):
+            self._deliver(vector, Source.EXCEPTION, error_code)
+
+    def _deliver(self, vector: int, source: Source, error_code: int | None) -> None:
         while True:
             try:
                 self._enter(vector, source, error_code)
@@ -101,8 +126,10 @@ class Interrupts:
                 vector, error_code = self._escalate(vector, source, fault)
                 source = Source.EXCEPTION
 
-    def deliver_int(self, vector: int) -> None:
+    def software_interrupt(self, vector: int) -> None:
         """INT n, INT3 or INTO, with EIP behind the instruction; a fault on the way reports the instruction itself."""
+        if self._short_way(vector, KIND_SOFTWARE, 0):
+            return
         q = self._env.q
         behind = q[Q_EIP]
         try:
@@ -122,7 +149,7 @@ class Interrupts:
         """Deliver an exception that was found outside of delivery."""
         if fault.vector == VECTOR_PF:
             self._paging.set_cr2(fault.address)
-        self.deliver(fault.vector, Source.EXCEPTION, fault.error_code)
+        self.exception(fault.vector, fault.error_code or 0)
 
     def _escalate(self, vector: int, source: Source, fault: GuestFault) -> tuple[int, int | None]:
         if source is Source.EXCEPTION:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ringone_cpu_recompiler import binding, layout
-from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register
+from ringone_cpu_recompiler import binding, delivery_source, layout
+from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register, StubAssembler
 from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, D_FLAGS, DESC_P, EFER_LMA, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, TR
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_WRITABLE
 from ringone_cpu_recompiler.stubs import (
@@ -41,33 +41,7 @@ _PTE_D = 1 << 6
 _NX_BIT = 63
 
 
-class _Code(Assembler):
-    """The assembler with the few shapes that the stubs repeat."""
-
-    def load(self, register: RegisterNumber, base: RegisterNumber, offset: int, *, wide: bool = False) -> None:
-        self.reg_mem(Code.MOV_R64_RM64 if wide else Code.MOV_R32_RM32, register, MemoryOperand(base, displ=offset))
-
-    def load_byte(self, register: RegisterNumber, base: RegisterNumber, index: RegisterNumber) -> None:
-        self.reg_mem(Code.MOVZX_R32_RM8, register, MemoryOperand(base, index=index))
-
-    def move(self, target: RegisterNumber, source: RegisterNumber) -> None:
-        self.reg_reg(Code.MOV_R32_RM32, target, source)
-
-    def mask(self, register: RegisterNumber, value: int) -> None:
-        self.reg_imm(Code.AND_RM32_IMM32, register, value)
-
-    def shift_right(self, register: RegisterNumber, count: int) -> None:
-        self.reg_imm(Code.SHR_RM32_IMM8, register, count)
-
-    def bit_clear(self, register: RegisterNumber, bit: int, label: str) -> None:
-        """Jump where a bit of the 64-bit register is 0."""
-        self.reg_imm(Code.BT_RM64_IMM8, register, bit)
-        self.branch(Code.JAE_REL32_64, label)
-
-    def bit_set(self, register: RegisterNumber, bit: int, label: str) -> None:
-        self.reg_imm(Code.BT_RM64_IMM8, register, bit)
-        self.branch(Code.JB_REL32_64, label)
-
+class _Code(StubAssembler):
     def if_access(self, access: int, label: str) -> None:
         self.reg_imm(Code.CMP_RM32_IMM8, Register.EDX, access)
         self.branch(Code.JE_REL32_64, label)
@@ -78,9 +52,6 @@ class _Code(Assembler):
         self.reg_mem(Code.SUB_R32_RM32, Register.EAX, MemoryOperand(control, displ=WINDOW_BASE))
         self.reg_mem(Code.CMP_R32_RM32, Register.EAX, MemoryOperand(control, displ=WINDOW_SIZE))
         self.branch(Code.JB_REL32_64, label)
-
-    def jump(self, label: str) -> None:
-        self.branch(Code.JMP_REL32_64, label)
 
 
 def _block_stub() -> Assembler:
@@ -442,5 +413,5 @@ class _FillStub:
 
 def build() -> dict[str, bytes]:
     """The routines by name. They do not depend on where they lie."""
-    routines = {"block": _block_stub(), "edge": _edge_stub(), "fill": _FillStub().build()}
+    routines = {"block": _block_stub(), "edge": _edge_stub(), "fill": _FillStub().build(), "deliver": delivery_source.build()}
     return {name: routine.encode(0) for name, routine in routines.items()}

@@ -1,9 +1,8 @@
-"""The engine's hot callbacks as machine code: the hooks of blocks, of new translations and of TLB fills.
+"""The engine's hot callbacks as machine code: the hooks of blocks, of new translations and of TLB fills; and the delivery of interrupts.
 
-A Python callback costs 1-3 us; Linux needs 100 million blocks and half a million fills to boot. So on x86-64 hosts with the System V calling
-convention three routines of a few dozen
-instructions, made with iced-x86 (`stub_source`), do the common case and leave the rest to Python. Other hosts take the Python callbacks for everything:
-slow but right.
+A Python callback costs 1-3 us, a delivery in Python 10, and 90 where caches are cold; Linux needs 100 million blocks and half a million fills to boot, and
+250 ticks a second ever after. So on x86-64 hosts with the System V calling convention four routines of up to a few hundred instructions, made with iced-x86
+(`stub_source`), do the common case and leave the rest to Python. Other hosts take Python for everything: slow but right.
 
 `edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python.
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
@@ -11,6 +10,7 @@ is asked for, an interrupt waits and the guest can take it, or the task register
 `fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
 for plain memory, the VMM's window and its views of guest pages. Whatever it cannot
 decide (faults, MMIO, ROM writes, a page's first fetch, writes to code pages, NX) it leaves to the Python hook, which starts over.
+`deliver` (control, vector, kind, error code): enters an interrupt handler in the usual case (`delivery_source`) and returns 1; 0 where it did nothing.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import ctypes
 import mmap
 import platform
 import sys
+from collections.abc import Callable
 
 from ringone_cpu_recompiler.stub_code import ROUTINES
 
@@ -49,9 +50,21 @@ WINDOW_CODE = 120
 """How much of the window, from its start, is code."""
 WINDOW_FRAME = 124
 """Where the window lies in the engine's physical addresses, in pages."""
-CONTROL_SIZE = 128
+UNICORN = 128
+READ_REGISTER = 136
+CONTROL_SIZE = 144
+
+# What kind of event `deliver` is to deliver.
+KIND_SOFTWARE = 1 << 0
+"""INT n: the gate's DPL is checked."""
+KIND_ERROR_CODE = 1 << 1
+KIND_RESUME_FLAG = 1 << 2
+"""EFLAGS.RF is set in the frame."""
 
 _ALIGNMENT = 16
+
+Deliver = Callable[[int, int, int, int], int]
+_Deliver = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint32, ctypes.c_uint32)
 
 
 def native_code_works() -> bool:
@@ -63,12 +76,13 @@ class NativeStubs:
     """The routines in executable memory; lives as long as the engine that calls them. Raises OSError where the host refuses such memory."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+        self._memory = mmap.mmap(-1, 2 * mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
         self._anchor = ctypes.c_uint8.from_buffer(self._memory)
         self._end = 0
         self.block = self._place("block")
         self.edge = self._place("edge")
         self.fill = self._place("fill")
+        self.deliver: Deliver = _Deliver(self._place("deliver"))
 
     def _place(self, name: str) -> int:
         """Copy a routine behind the ones before; its address."""

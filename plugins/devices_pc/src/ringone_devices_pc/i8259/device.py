@@ -74,19 +74,23 @@ class I8259:
         state = self._state
         if level:
             state.lines |= bit
-            state.irr |= bit
+            requests = state.irr | bit
         else:
             state.lines &= ~bit
-            state.irr &= ~bit
-        self._update_int()
+            requests = state.irr & ~bit
+        if requests != state.irr:
+            state.irr = requests
+            if not state.imr & bit:
+                self._update_int()
 
     def _highest(self, bits: int) -> int:
         """How far the highest-priority one of `bits` is from the top of the order: 0 is the top, 8 is nobody."""
         if not bits:
             return 8
         shift = (self._state.lowest_priority + 1) & 7
-        rotated = (bits >> shift | bits << 8 - shift) & 0xFF
-        return (rotated & -rotated).bit_length() - 1
+        if shift:
+            bits = (bits >> shift | bits << 8 - shift) & 0xFF
+        return (bits & -bits).bit_length() - 1
 
     def _winner(self) -> int:
         """The input whose request would be acknowledged now, -1 for none."""
@@ -100,7 +104,7 @@ class I8259:
         if state.special_fully_nested:
             in_service &= ~self._slave_inputs()
         priority = self._highest(requests)
-        if priority >= self._highest(in_service):
+        if in_service and priority >= self._highest(in_service):
             return -1
         return (priority + state.lowest_priority + 1) & 7
 
@@ -109,7 +113,8 @@ class I8259:
         return 0 if state.single else state.slave_inputs & self._cascade
 
     def _update_int(self) -> None:
-        self._int.set(self._winner() >= 0)
+        state = self._state
+        self._int.set(state.irr & ~state.imr != 0 and (not state.isr or self._winner() >= 0))
 
     def _take(self, winner: int) -> None:
         """What an INTA cycle does to the registers; INT falls, and rises again where another request is next."""
@@ -130,7 +135,7 @@ class I8259:
         if winner < 0:
             return state.vector_base | SPURIOUS_INPUT
         self._take(winner)
-        if self._slave is not None and self._slave_inputs() >> winner & 1:
+        if self._slave is not None and self._cascade >> winner & 1 and self._slave_inputs():
             return self._slave.acknowledge()
         return state.vector_base | winner
 
