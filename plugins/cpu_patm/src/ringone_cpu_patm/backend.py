@@ -35,6 +35,7 @@ from ringone_cpu_patm.window import WindowManager
 from ringone_cpu_patm.world import UnicornWorld, Watch
 
 _VECTOR_GP = 13
+_W_STIS = state_page.HITS // 4 + Kind.STI
 _SELECTOR_FAULTS = (10, 11, 12)
 _SHORT_STRETCH = 20_000
 _LONG_STRETCH = 400_000
@@ -51,7 +52,7 @@ class PatmBackend(RecompilerBackend):
         self._world = UnicornWorld(self._engine)
         self._world.map(self._memory.address, vmm_memory.SIZE)
         self._shadow = DescriptorShadow(self._world, self._memory)
-        self._patches = PatchManager(self._world, self._memory, context.code_scanner("csam"))
+        self._patches = PatchManager(self._world, self._memory, lambda: context.code_scanner("csam"))
         self._windows = WindowManager(self._world)
         self._emulator = Emulator(self._world)
         self._mode = RawMode(self._world, self._memory, self._shadow)
@@ -61,6 +62,7 @@ class PatmBackend(RecompilerBackend):
         self._once = ""
         """Why the next block runs on the recompiler, whatever the state."""
         self._last_reason = ""
+        self._stis = 0
         self._stretch = _SHORT_STRETCH
         self._changed_pages: set[int] = set()
         self._memory_replaced = False
@@ -165,12 +167,17 @@ class PatmBackend(RecompilerBackend):
                     state[state_page.VIRTUAL_FLAGS // 4] = state[word // 4]
                 else:
                     q[target] = state[word // 4]
-        elif q[Q_EIP] in self._patches.shadowed:
+        elif q[Q_EIP] in self._patches.shadowed and self._has_run_sti():
             self._env.d[D_HFLAGS] |= HF_INHIBIT_IRQ
         self._from_gate = isinstance(place, Gate)
         self._mode.leave()
 
     _from_gate = False
+
+    def _has_run_sti(self) -> bool:
+        """Whether any patch for STI has run since the last time: a branch may lead behind one too, and must not hold interrupts up for ever."""
+        before, self._stis = self._stis, self._memory.state[_W_STIS]
+        return self._stis != before
 
     def _resume(self) -> None:
         """After a trap: on in raw mode where nothing is against it."""

@@ -9,8 +9,10 @@ into, else by HLT, which traps. The guest's own memory is never changed. A write
 from __future__ import annotations
 
 import bisect
+import functools
 import struct
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 from iced_x86 import Decoder
@@ -43,11 +45,10 @@ class _Block:
 class PatchManager:
     """All patches of one machine. `world` is stopped in every call but `new_code`."""
 
-    def __init__(self, world: World, memory: VmmMemory, scanner: CodeScanner) -> None:
+    def __init__(self, world: World, memory: VmmMemory, make_scanner: Callable[[], CodeScanner]) -> None:
         self._world = world
         self._memory = memory
-        self._scanner = scanner
-        self._may_matter = scanner.may_matter
+        self._make_scanner = make_scanner
         self.window_base = 0
         self.patching = True
         self._pages: dict[int, CodePage] = {}
@@ -72,6 +73,11 @@ class PatchManager:
         self.drops = 0
         self.flushes = 0
 
+    @functools.cached_property
+    def _scanner(self) -> CodeScanner:
+        """Made for the first code: that costs a sixth of a second, which a guest's first instructions need not wait for."""
+        return self._make_scanner()
+
     # --- While the guest runs: reports, which only look ----------------------------------------
 
     def new_code(self, address: int, size: int) -> bool:
@@ -83,13 +89,13 @@ class PatchManager:
         if page >= 0 and page not in self._refused and offset + size <= PAGE_SIZE:
             known = self._pages.get(page)
             if known is None:
-                matters = self._may_matter(bytes(self._world.content(page)[offset : offset + size]))
+                matters = self._scanner.may_matter(bytes(self._world.content(page)[offset : offset + size]))
             else:
                 matters = (
                     known.linear != address >> PAGE_SHIFT
                     or known.touches(offset, offset + size)
                     or known.patch_over(offset) is not None
-                    or self._may_matter(known.content[offset : offset + size])
+                    or self._scanner.may_matter(known.content[offset : offset + size])
                 )
             if not matters:
                 return False

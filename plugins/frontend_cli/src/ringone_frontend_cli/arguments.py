@@ -68,7 +68,7 @@ class MachineArguments:
     throw_away: bool = False
     boot: str = ""
     memory: str = "128M"
-    cpu: str = "recompiler"
+    cpu: str = "patm"
     clock: str = ClockPolicy.HOST.value
     serial: Sequence[str] = ()
     debugcon: str = "none"
