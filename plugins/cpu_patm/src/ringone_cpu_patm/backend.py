@@ -18,7 +18,7 @@ from ringone.api.cpu import CpuContext, CpuState, ExitReason
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.engine import Stop
-from ringone_cpu_recompiler.env import D_ERROR_CODE, D_EXCEPTION_IS_INT, D_HFLAGS, HF_CPL, HF_INHIBIT_IRQ, Q_EIP
+from ringone_cpu_recompiler.env import D_ERROR_CODE, D_EXCEPTION_IS_INT, D_HFLAGS, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, Q_EFLAGS, Q_EIP
 from ringone_cpu_recompiler.interrupts import TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
 from ringone_cpu_recompiler.paging import GuestFault
@@ -83,13 +83,17 @@ class PatmBackend(RecompilerBackend):
         if self._once:
             reason, self._once = self._once, ""
             return self._recompile(1, reason)
-        refused = self._mode.refusal() or self._no_room()
+        refused = self._mode.refusal() or ("interrupt shadow" if self._awaits_interrupt() else self._no_room())
         if not refused:
             self._last_reason = ""
             return self._run_raw(allowance)
         self._stretch = min(self._stretch * 2, _LONG_STRETCH) if refused == self._last_reason else _SHORT_STRETCH
         self._last_reason = refused
         return self._recompile(min(allowance, self._stretch), refused)
+
+    def _awaits_interrupt(self) -> bool:
+        """Whether an interrupt comes now or behind the next instruction, be that in the middle of a patch."""
+        return self._intr and bool(self._env.q[Q_EFLAGS] & FLAG_IF)
 
     def _no_room(self) -> str | None:
         if not self._env.cpl:
@@ -185,7 +189,7 @@ class PatmBackend(RecompilerBackend):
             self._emulator.halted = False
             self._halted = True
             self._halts += 1
-        if self._once or self._halted or self._shutdown or self._patches.unsettled or self._mode.refusal() or self._no_room_now():
+        if self._awaits_interrupt() or self._once or self._halted or self._shutdown or self._patches.unsettled or self._mode.refusal() or self._no_room_now():
             self._world.stop_here()
         else:
             self._mode.enter(self._intr)
@@ -208,6 +212,9 @@ class PatmBackend(RecompilerBackend):
             return
         d = self._env.d
         ring0 = d[D_HFLAGS] & HF_CPL == 1
+        if ring0 and vector == _VECTOR_GP and self._emulator.invalidate_page():
+            self._traps["invlpg"] += 1
+            return
         self._leave()
         if d[D_EXCEPTION_IS_INT] or (vector != _VECTOR_GP and vector not in _SELECTOR_FAULTS):
             super().exception(vector)

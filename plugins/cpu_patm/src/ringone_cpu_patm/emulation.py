@@ -6,12 +6,14 @@ import struct
 from collections.abc import Callable, Mapping
 
 from iced_x86 import Code, Decoder, Instruction, Register
+from ringone.api.memory import PAGE_SIZE
 from ringone_cpu_recompiler import layout
 from ringone_cpu_recompiler.env import (
     CR0_MP,
     CR0_TS,
     CS,
     D_HFLAGS,
+    DS,
     ECX,
     EDX,
     ESP,
@@ -20,6 +22,7 @@ from ringone_cpu_recompiler.env import (
     FLAG_TF,
     FLAG_VM,
     HF_INHIBIT_IRQ,
+    Q_BASE,
     Q_CR0,
     Q_CR2,
     Q_CR3,
@@ -38,6 +41,7 @@ _FLAT_USER_CODE = 0xCFFB00
 _FLAT_USER_DATA = 0xCFF300
 _CR0_LAZY_FPU = CR0_TS | CR0_MP
 _VIF_VIP = 3 << 19
+_GROUP_7 = b"\x0f\x01"
 _Q_CR = {Register.CR0: Q_CR0, Register.CR2: Q_CR2, Register.CR3: Q_CR3, Register.CR4: Q_CR4}
 _GENERAL = (Register.EAX, Register.ECX, Register.EDX, Register.EBX, Register.ESP, Register.EBP, Register.ESI, Register.EDI)
 _NUMBER = {register: number for number, register in enumerate(_GENERAL)}
@@ -60,7 +64,6 @@ class Emulator:
             Code.PUSHFD: self._pushfd,
             Code.POPFD: self._popfd,
             Code.CLTS: self._clts,
-            Code.INVLPG_M: self._invlpg,
             Code.MOV_R32_CR: self._move_from_cr,
             Code.MOV_CR_R32: self._move_to_cr,
             Code.SYSEXITD: self._sysexit,
@@ -83,6 +86,24 @@ class Emulator:
                 self._decoded.clear()
             instruction = self._decoded[code] = Decoder(32, code).decode()
         return instruction
+
+    def invalidate_page(self) -> bool:
+        """Do an INVLPG at EIP, which a kernel that unmaps memory executes in long rows; False where there is something else. The only one here that works on
+        the deprivileged state as well."""
+        q = self._env.q
+        page = self._world.locate(q[Q_EIP])
+        start = q[Q_EIP] & PAGE_SIZE - 1
+        if page < 0 or bytes(self._world.content(page)[start : start + 2]) != _GROUP_7:
+            return False
+        instruction = self.fetch()
+        if instruction is None or instruction.code != Code.INVLPG_M:
+            return False
+        register = _NUMBER.get(instruction.memory_base)
+        if register is None or instruction.memory_index or instruction.memory_displ_size or q[Q_BASE[DS]] or instruction.memory_segment != Register.DS:
+            self._world.flush_tlb()
+        else:
+            self._world.invalidate_page(q[register] & 0xFFFFFFFF)
+        return self._advance(instruction)
 
     def emulate(self, instruction: Instruction) -> bool:
         """Do the instruction at EIP; False where that is the recompiler's job. Raises the `GuestFault` that it ends in, with nothing changed."""
@@ -129,10 +150,6 @@ class Emulator:
 
     def _clts(self, instruction: Instruction) -> bool:
         self._set_cr0(self._env.q[Q_CR0] & ~CR0_TS)
-        return self._advance(instruction)
-
-    def _invlpg(self, instruction: Instruction) -> bool:
-        self._world.flush_tlb()
         return self._advance(instruction)
 
     def _move_from_cr(self, instruction: Instruction) -> bool:

@@ -30,6 +30,8 @@ MAX_WRITES = 64
 _OFFSET = PAGE_SIZE - 1
 _STI = 0xFB
 _LONGEST_INSTRUCTION = 15
+_WITHDRAWALS = 4
+"""Regions that are tried around code that overlaps them; one more than it takes until jumps to a place count."""
 _NEAR = 64
 """Bytes behind an instruction that its region may reach."""
 
@@ -309,7 +311,10 @@ class PatchManager:
             if offset in known.gates or any(patch.start == offset for patch in known.patches):
                 return
             end = min(offset + max(known.decode(offset).len, 1), PAGE_SIZE)
-            while (over := known.patch_over(offset) or next((patch for patch in known.patches if offset < patch.start < end), None)) is not None:
+            for _ in range(_WITHDRAWALS):
+                over = known.patch_over(offset) or next((patch for patch in known.patches if offset < patch.start < end), None)
+                if over is None:
+                    break
                 self._withdraw(known, over, offset)
             if known.touches(offset, end) and offset not in known.gates:
                 self.conflicts += 1

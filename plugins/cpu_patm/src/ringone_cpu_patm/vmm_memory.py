@@ -39,11 +39,12 @@ class VmmMemory:
         self.bytes = memoryview(self._memory)
         self.state = self.bytes[STATE : STATE + state_page.SIZE].cast("I")
         """The state page in 32-bit words."""
-        self.bytes[HALT_VIEW:VIEWS] = bytes([HLT]) * PAGE_SIZE
-        self.clear()
+        self.code_used = 0
+        self._free_views: list[int] = []
 
     def clear(self) -> None:
-        """Forget all patch code and views."""
+        """Forget all patch code and views. Also before the first of them: machines that come to no kernel need not fill the memory."""
+        self.bytes[HALT_VIEW:VIEWS] = bytes([HLT]) * PAGE_SIZE
         self.bytes[:CODE_SIZE] = bytes([HLT]) * CODE_SIZE
         self.code_used = 0
         self._free_views = [VIEWS + (index << PAGE_SHIFT) for index in reversed(range(VIEW_COUNT))]

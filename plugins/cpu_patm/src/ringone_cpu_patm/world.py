@@ -46,6 +46,10 @@ class World(Protocol):
         ...
 
     def flush_tlb(self) -> None: ...
+    def invalidate_page(self, address: int) -> None:
+        """INVLPG of a linear address."""
+        ...
+
     def set_interrupt_waiting(self, waiting: bool) -> None:
         """Return from `run` as soon as the real EFLAGS.IF allows."""
         ...
@@ -94,6 +98,7 @@ class UnicornWorld:
         self.run = engine.run
         self.stop_here = engine.stop_here
         self.flush_tlb = engine.flush_tlb
+        self.invalidate_page = engine.invalidate_page
         self.set_interrupt_waiting = engine.set_interrupt_waiting
         self.locate = engine.paging.locate
         self.region_is_mapped = engine.paging.region_is_mapped

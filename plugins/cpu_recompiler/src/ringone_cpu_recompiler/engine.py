@@ -182,6 +182,9 @@ class Engine:
         self._exit_request = control[stubs.EXIT_REQUEST : stubs.EXIT_REQUEST + 2].cast("H")
         self._guard_request = control[stubs.GUARD_REQUEST : stubs.GUARD_REQUEST + 2].cast("H")
         self._interrupt_waiting = control[stubs.INTERRUPT_WAITING : stubs.INTERRUPT_WAITING + 4].cast("I")
+        self._flushes = control[stubs.FLUSHES : stubs.FLUSHES + 4].cast("I")
+        self._flushes[0] = 1
+        self._filled = array.array("I", bytes(4 << 10))
         self._words = control.cast("Q")
         self.vmm = Vmm(self._unicorn, self._words, self._pages)
         self.watched_page = -1
@@ -205,6 +208,8 @@ class Engine:
         words[stubs.CLASSES // 8] = ctypes.addressof(anchors[0])
         words[stubs.FRAMES // 8] = ctypes.addressof(anchors[1])
         words[stubs.PATIENCE // 8] = ctypes.addressof(anchors[2])
+        self._filled_anchor = ctypes.c_uint32.from_buffer(self._filled)
+        words[stubs.FILLED // 8] = ctypes.addressof(self._filled_anchor)
         words[stubs.BACKING // 8] = self._memory.backing_address
         words[stubs.SLOW_FILL // 8] = ctypes.cast(slow_fill, ctypes.c_void_p).value or 0
         slow_edge = binding.EdgeCallback(self._edge_hook)
@@ -354,7 +359,14 @@ class Engine:
         return self._words[stubs.FILLS // 8]
 
     def flush_tlb(self) -> None:
+        self._flushes[0] = self._flushes[0] + 1 & 0xFFFFFFFF
         self._unicorn.flush_tlb()
+
+    def invalidate_page(self, address: int) -> None:
+        """INVLPG: drop the translation of a linear address, with what is in the same 4 MiB, in case that was one page. Nothing is to be done where nothing
+        there has been filled since the TLB was dropped last, which makes long rows of INVLPG cheap."""
+        if self._filled[address >> 22] == self._flushes[0]:
+            self.flush_tlb()
 
     # --- Memory ----------------------------------------
 
@@ -409,6 +421,7 @@ class Engine:
                 paddr, rights = address, binding.PROT_READ | binding.PROT_EXEC
             else:
                 self.slow_fills += 1
+                self._filled[(address & 0xFFFFFFFF) >> 22] = self._flushes[0]
                 paddr, rights = self._fill(address & 0xFFFFFFFF, _ACCESS[kind])
         except GuestFault as fault:
             self._pending_fault = fault

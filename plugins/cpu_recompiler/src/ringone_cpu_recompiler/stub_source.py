@@ -19,7 +19,9 @@ from ringone_cpu_recompiler.stubs import (
     EMU_STOP,
     ENV,
     EXIT_REQUEST,
+    FILLED,
     FILLS,
+    FLUSHES,
     FRAMES,
     PATIENCE,
     SLOW_EDGE,
@@ -116,6 +118,11 @@ class _FillStub:
         code.mem(Code.INC_RM64, MemoryOperand(Register.R8, displ=FILLS))
         code.reg(Code.PUSH_R64, Register.RBX)
         code.reg(Code.PUSH_R64, Register.RBP)
+        code.load(Register.RBX, Register.R8, FILLED, wide=True)
+        code.load(Register.R9D, Register.R8, FLUSHES)
+        code.move(Register.EAX, Register.ESI)
+        code.shift_right(Register.EAX, 22)
+        code.mem_reg(Code.MOV_RM32_R32, MemoryOperand(Register.RBX, index=Register.RAX, scale=4), Register.R9D)
         code.load(Register.R9, Register.R8, ENV, wide=True)
         code.in_window(Register.ESI, Register.R8, "window")
         code.label("guest")

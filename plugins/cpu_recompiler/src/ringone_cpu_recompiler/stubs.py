@@ -52,7 +52,11 @@ WINDOW_FRAME = 124
 """Where the window lies in the engine's physical addresses, in pages."""
 UNICORN = 128
 READ_REGISTER = 136
-CONTROL_SIZE = 144
+FLUSHES = 144
+"""32 bits: how often `Engine.flush_tlb` dropped the TLB."""
+FILLED = 152
+"""Address of a word for each 4 MiB of linear addresses: FLUSHES when something there was filled last."""
+CONTROL_SIZE = 160
 
 # What kind of event `deliver` is to deliver.
 KIND_SOFTWARE = 1 << 0

@@ -58,14 +58,19 @@ class Vmm:
     def map(self, address: int, size: int) -> None:
         """Give the VMM `size` bytes of memory, which lie at this host address for as long as the engine lives. Once."""
         self._unicorn.map_memory(VMM_BASE, size, address)
-        self._views = array.array("Q", bytes(8 * PAGES))
-        self._anchor = ctypes.c_uint64.from_buffer(self._views)
 
     def place_window(self, window: Window) -> None:
         """Takes effect at the next `enter`."""
         self._window = window
 
+    def _make_views(self) -> None:
+        """8 MiB, which a guest that never comes so far need not have."""
+        if not self._views:
+            self._views = array.array("Q", bytes(8 * PAGES))
+            self._anchor = ctypes.c_uint64.from_buffer(self._views)
+
     def enter(self) -> None:
+        self._make_views()
         window, halves = self._window, self._halves
         halves[stubs.WINDOW_BASE // 4] = window.base
         halves[stubs.WINDOW_SIZE // 4] = window.size
@@ -85,6 +90,7 @@ class Vmm:
 
     def show(self, page: int, linear_page: int, offset: int) -> None:
         """Have fetches at ring 1 from guest-physical `page` through `linear_page` see the VMM's memory at `offset`."""
+        self._make_views()
         self._views[page] = linear_page << 32 | (VMM_BASE + offset) >> PAGE_SHIFT
 
     def hide(self, page: int) -> None:
