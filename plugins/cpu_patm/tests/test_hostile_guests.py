@@ -8,8 +8,10 @@ import pytest
 from ringone.api.cpu import TableState
 from ringone.testing.cpu_bench import CODE, DATA, GDT, IDT, PAGE_DIRECTORY, SELECTORS, TSS, Outcome, assemble, descriptor
 from ringone_cpu_patm import patch_manager, vmm_memory
+from ringone_cpu_patm.backend import PatmBackend
+from ringone_cpu_patm.options import PatmOptions
 
-from plugins.cpu_patm.tests.rivals import PaeBench, PagedBench, compare, equal
+from plugins.cpu_patm.tests.rivals import PaeBench, PagedBench, Result, compare, equal, in_child
 
 WINDOW = 0xFBC00000
 STATE_PAGE = WINDOW + vmm_memory.STATE
@@ -135,6 +137,24 @@ def test_ring_3_does_not_find_the_window(address: int, access: str) -> None:
     result = equal(scenario)
 
     assert (result.outcome.vector, result.outcome.cr2) == (VECTOR_PF, address)
+
+
+def test_a_forged_gateway_harms_nobody_but_the_guest() -> None:
+    """Ring 0 can reach patch memory. Whatever runs there, the machine stops at its budget, and its next guest is not affected."""
+
+    def program() -> Result:
+        bench = PagedBench(lambda context: PatmBackend(context, PatmOptions()))
+        bench.map_pages()
+        bench.run(LOOP)
+        for offset in (*range(0, 0x200, 7), vmm_memory.CODE_SIZE - 1, vmm_memory.CODE_SIZE):
+            bench.cpu.reset()
+            bench.run(f"mov dword ptr [{STATE_PAGE:#x}], 0xFFFFFFFF; mov eax, {WINDOW + offset:#x}; jmp eax", progress=5000)
+        return Result(bench.run(LOOP), (), dict(bench.cpu.statistics()))
+
+    result = in_child(program)
+
+    assert isinstance(result, Result), result
+    assert result.outcome.vector is None and result.outcome.register("edi") == 0
 
 
 # --- Selectors, rings, tables ----------------------------------------

@@ -49,7 +49,7 @@ from ringone_cpu_recompiler.interrupts import ShortWay, no_short_way
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
-from ringone_cpu_recompiler.vmm import VMM_BASE, Vmm, Watch
+from ringone_cpu_recompiler.vmm import LONGEST_PATCH, VMM_BASE, Vmm, Watch
 
 MMIO_BASE = 1 << 36
 OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
@@ -509,7 +509,7 @@ class Engine:
     def _block_hook(self, _uc: int, address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""
         wants_stop = self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or self._wants_attention()
-        if wants_stop and not self.vmm.contains(address):
+        if wants_stop and (not self.vmm.contains(address) or self._budget[0] < -LONGEST_PATCH):
             self._words[stubs.STOPPED // 8] = 1
             self._unicorn.stop()
         else:

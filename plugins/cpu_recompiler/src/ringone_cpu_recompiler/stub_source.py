@@ -33,6 +33,7 @@ from ringone_cpu_recompiler.stubs import (
     WINDOW_FRAME,
     WINDOW_SIZE,
 )
+from ringone_cpu_recompiler.vmm import LONGEST_PATCH
 
 if TYPE_CHECKING:
     from iced_x86._iced_x86_py import Register as RegisterNumber
@@ -80,9 +81,12 @@ def _block_stub() -> Assembler:
     code.branch(Code.JNE_REL32_64, "go on")
     code.label("stop")
     code.in_window(Register.ESI, control, "in the window")
+    code.label("stop now")
     code.mem_imm(Code.MOV_RM64_IMM32, MemoryOperand(control, displ=STOPPED), 1)
     code.mem(Code.JMP_RM64, MemoryOperand(control, displ=EMU_STOP))
     code.label("in the window")
+    code.mem_imm(Code.CMP_RM64_IMM32, MemoryOperand(control, displ=BUDGET), -LONGEST_PATCH)
+    code.branch(Code.JL_REL32_64, "stop now")
     code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
     code.op(Code.RETNQ)
     return code

@@ -24,6 +24,11 @@ VMM_BASE = 1 << 37
 _VMM_FRAME = VMM_BASE >> PAGE_SHIFT
 
 
+LONGEST_PATCH = 1 << 16
+"""Progress units beyond the budget after which code in the window is stopped as well. Nothing that the VMM put there takes as much; a guest that jumps to the
+middle of it may find an endless loop."""
+
+
 class Watch(enum.Enum):
     """What happens at a guest write to a watched page."""
 
