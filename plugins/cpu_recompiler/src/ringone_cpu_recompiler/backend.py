@@ -90,6 +90,8 @@ class RecompilerBackend:
         self._shutdown = False
         self._tsc_zero_ns = 0
         self._rate = _FIRST_RATE
+        self._measured_ns = self._measured_bytes = 0
+        """Since the rate was last taken. Short runs count as well: if only long ones did, those that the host interrupted would, and the rate would only fall."""
         self._halts = 0
         self._code_bytes = 0
         self._accesses = 0
@@ -139,9 +141,13 @@ class RecompilerBackend:
             reason = self._execute(allowance if allowance > _MIN_SLICE else _MIN_SLICE)
             start, now = now, time.monotonic_ns()
             code_ns = now - start - (self._accesses - accesses) * _ACCESS_NS
-            if code_ns > _MEASURABLE_NS:
-                measured = max(0, self._code_bytes - code_bytes) * 1000 // code_ns
-                self._rate = min((self._rate * 3 + measured) // 4 + 1, _HIGHEST_RATE)
+            if code_ns > 0:
+                self._measured_ns += code_ns
+                self._measured_bytes += max(0, self._code_bytes - code_bytes)
+                if self._measured_ns > _MEASURABLE_NS:
+                    measured = self._measured_bytes * 1000 // self._measured_ns
+                    self._rate = min((self._rate * 3 + measured) // 4 + 1, _HIGHEST_RATE)
+                    self._measured_ns = self._measured_bytes = 0
             if reason is not None:
                 return reason
 
