@@ -59,7 +59,7 @@ _CODE_BYTES_PER_10_INSTRUCTIONS = 28
 """For the estimate of executed instructions: Linux 6.1 boots in 2.9 thousand million of them (QEMU's count) and 8.0 GB of code."""
 _MIN_SLICE = 2_000
 _MEASURABLE_NS = 50_000
-"""Code that ran for less says nothing about the host's speed. Accesses are left out: their cost follows from the rate, which would feed on itself."""
+"""Code that ran for less, in all, says nothing about the host's speed. Accesses are left out: their cost follows from the rate, which would feed on itself."""
 
 # Looking up a member of an enumeration is a Python call, and the way to and from a halt is short.
 _HALT = ExitReason.HALT
@@ -91,7 +91,7 @@ class RecompilerBackend:
         self._tsc_zero_ns = 0
         self._rate = _FIRST_RATE
         self._measured_ns = self._measured_bytes = 0
-        """Since the rate was last taken. Short runs count as well: if only long ones did, those that the host interrupted would, and the rate would only fall."""
+        """Since the rate was last taken. Short runs count as well: if only long ones did, it would be those that the host interrupted."""
         self._halts = 0
         self._code_bytes = 0
         self._accesses = 0
