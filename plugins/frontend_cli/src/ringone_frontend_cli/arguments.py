@@ -68,7 +68,7 @@ class MachineArguments:
     throw_away: bool = False
     boot: str = ""
     memory: str = "128M"
-    cpu: str = "patm"
+    cpu: str = "recompiler"
     clock: str = ClockPolicy.HOST.value
     serial: Sequence[str] = ()
     debugcon: str = "none"

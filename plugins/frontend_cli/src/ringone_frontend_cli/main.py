@@ -124,7 +124,7 @@ def run(
         throw_away=throw_away,
         boot=boot,
         memory=memory,
-        cpu=cpu or "patm",
+        cpu=cpu or "recompiler",
         clock=clock,
         serial=serial or (),
         debugcon=debugcon,
