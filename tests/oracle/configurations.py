@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
-import ringone_cpu_patm.backend
 from ringone.api.cpu import CpuBackend, CpuContext
 from ringone_cpu_patm.backend import PatmBackend
 from ringone_cpu_patm.options import PatmOptions
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 
-ringone_cpu_patm.backend._SHORT_STRETCH = ringone_cpu_patm.backend._LONG_STRETCH = 100
+STRETCH = 100
 """Back to raw mode soon after it is possible again: the programs are shorter than what a real guest had better spend on the recompiler. More than a block,
 because a block that changes itself starts over."""
 
@@ -27,7 +26,12 @@ class Configuration:
 
 
 def _patm(*, scanning: bool, patching: bool) -> Callable[[CpuContext], CpuBackend]:
-    return lambda context: PatmBackend(context, PatmOptions(scanning=scanning, patching=patching))
+    def make(context: CpuContext) -> CpuBackend:
+        backend = PatmBackend(context, PatmOptions(scanning=scanning, patching=patching))
+        backend.stretches = (STRETCH, STRETCH)
+        return backend
+
+    return make
 
 
 RECOMPILER = Configuration("recompiler", lambda context: RecompilerBackend(context, RecompilerOptions()))

@@ -63,6 +63,7 @@ class PatmBackend(RecompilerBackend):
         """Why the next block runs on the recompiler, whatever the state."""
         self._last_reason = ""
         self._stis = 0
+        self.stretches = (_SHORT_STRETCH, _LONG_STRETCH)
         self._stretch = _SHORT_STRETCH
         self._changed_pages: set[int] = set()
         self._memory_replaced = False
@@ -87,7 +88,8 @@ class PatmBackend(RecompilerBackend):
         if not refused:
             self._last_reason = ""
             return self._run_raw(allowance)
-        self._stretch = min(self._stretch * 2, _LONG_STRETCH) if refused == self._last_reason else _SHORT_STRETCH
+        shortest, longest = self.stretches
+        self._stretch = min(self._stretch * 2, longest) if refused == self._last_reason else shortest
         self._last_reason = refused
         return self._recompile(min(allowance, self._stretch), refused)
 
