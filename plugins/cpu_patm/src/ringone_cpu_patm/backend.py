@@ -21,6 +21,7 @@ from ringone_cpu_recompiler.engine import Stop
 from ringone_cpu_recompiler.env import D_ERROR_CODE, D_EXCEPTION_IS_INT, D_HFLAGS, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, Q_EFLAGS, Q_EIP
 from ringone_cpu_recompiler.interrupts import TripleFault
 from ringone_cpu_recompiler.options import RecompilerOptions
+from ringone_cpu_recompiler.pages import by_page
 from ringone_cpu_recompiler.paging import GuestFault
 
 from ringone_cpu_patm import generators, state_page, vmm_memory
@@ -62,6 +63,8 @@ class PatmBackend(RecompilerBackend):
         self._once = ""
         """Why the next block runs on the recompiler, whatever the state."""
         self._last_reason = ""
+        self._from_gate = False
+        """Whether the last trap was a patch's gate."""
         self._stis = 0
         self.stretches = (_SHORT_STRETCH, _LONG_STRETCH)
         self._stretch = _SHORT_STRETCH
@@ -177,8 +180,6 @@ class PatmBackend(RecompilerBackend):
             self._env.d[D_HFLAGS] |= HF_INHIBIT_IRQ
         self._from_gate = isinstance(place, Gate)
         self._mode.leave()
-
-    _from_gate = False
 
     def _has_run_sti(self) -> bool:
         """Whether any patch for STI has run since the last time: a branch may lead behind one too, and must not hold interrupts up for ever."""
@@ -309,10 +310,9 @@ class PatmBackend(RecompilerBackend):
 
     def invalidate_code(self, start: int, size: int) -> None:
         super().invalidate_code(start, size)
-        for page in range(start >> PAGE_SHIFT, (start + size - 1 >> PAGE_SHIFT) + 1):
+        for page, offset, length in by_page(start, size):
             if self._shadow.owns(page):
-                low = max(start, page << PAGE_SHIFT)
-                self._shadow.written(page, low & PAGE_SIZE - 1, min(start + size, page + 1 << PAGE_SHIFT) - low)
+                self._shadow.written(page, offset, length)
             if self._patches.has_view(page):
                 self._changed_pages.add(page)
                 self._world.stop_here()

@@ -7,12 +7,12 @@ from collections import Counter
 import attrs
 from iced_x86 import Decoder, FlowControl, Instruction, Mnemonic, OpKind
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
+from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION
 
 from ringone_cpu_patm import generators
 from ringone_cpu_patm.patch_code import PatchCode
 
 JUMP_SIZE = 5
-_LONGEST_INSTRUCTION = 15
 _ENTRIES_THAT_COUNT = 3
 _MOST_BEFORE = 10
 _MOST_BEHIND = 6
@@ -70,7 +70,7 @@ class CodePage:
 
     def decode(self, offset: int) -> Instruction:
         """The 32-bit instruction at an offset; an invalid one where the page's end cuts it off."""
-        code = self.content[offset : offset + _LONGEST_INSTRUCTION]
+        code = self.content[offset : offset + LONGEST_INSTRUCTION]
         return Decoder(32, code, ip=self.base + offset).decode()
 
     def touches(self, start: int, end: int) -> bool:
@@ -175,7 +175,7 @@ class CodePage:
 
     def _predecessor(self, start: int) -> int:
         """The instruction before `start` that may run into it, or -1."""
-        for before in range(start - 1, max(-1, start - _LONGEST_INSTRUCTION - 1), -1):
+        for before in range(start - 1, max(-1, start - LONGEST_INSTRUCTION - 1), -1):
             if before in self.starts:
                 instruction = self.decode(before)
                 if instruction.is_invalid or before + instruction.len != start:

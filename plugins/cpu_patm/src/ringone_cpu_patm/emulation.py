@@ -31,14 +31,11 @@ from ringone_cpu_recompiler.env import (
     Q_EIP,
     SS,
 )
-from ringone_cpu_recompiler.paging import GuestFault
 
+from ringone_cpu_patm.fast_return import FLAT_USER_CODE, FLAT_USER_DATA
 from ringone_cpu_patm.world import World
 
-_LONGEST_INSTRUCTION = 15
 _CACHED_INSTRUCTIONS = 8192
-_FLAT_USER_CODE = 0xCFFB00
-_FLAT_USER_DATA = 0xCFF300
 _CR0_LAZY_FPU = CR0_TS | CR0_MP
 _VIF_VIP = 3 << 19
 _GROUP_7 = b"\x0f\x01"
@@ -71,15 +68,9 @@ class Emulator:
 
     def fetch(self) -> Instruction | None:
         """The instruction at EIP, from the guest's own memory; None where it cannot be read."""
-        address = self._env.q[Q_EIP]
-        paging = self._paging
-        try:
-            code = paging.read(address, _LONGEST_INSTRUCTION)
-        except GuestFault:
-            try:
-                code = paging.read(address, 0x1000 - (address & 0xFFF))
-            except GuestFault:
-                return None
+        code = self._world.instruction.code()
+        if not code:
+            return None
         instruction = self._decoded.get(code)
         if instruction is None:
             if len(self._decoded) >= _CACHED_INSTRUCTIONS:
@@ -163,7 +154,7 @@ class Emulator:
     def _move_to_cr(self, instruction: Instruction) -> bool:
         q = self._env.q
         value = q[_NUMBER[instruction.op1_register]] & 0xFFFFFFFF
-        if (instruction.op0_register == Register.CR3 and not q[Q_CR4] & 1 << 5) or instruction.op0_register == Register.CR3:
+        if instruction.op0_register == Register.CR3:
             q[Q_CR3] = value
             self._world.flush_tlb()
         elif instruction.op0_register == Register.CR2:
@@ -190,7 +181,7 @@ class Emulator:
             return False
         q[Q_EIP] = q[EDX] & 0xFFFFFFFF
         q[ESP] = q[ECX] & 0xFFFFFFFF
-        env.set_segment(CS, selector + 16 | 3, 0, 0xFFFFFFFF, _FLAT_USER_CODE)
-        env.set_segment(SS, selector + 24 | 3, 0, 0xFFFFFFFF, _FLAT_USER_DATA)
+        env.set_segment(CS, selector + 16 | 3, 0, 0xFFFFFFFF, FLAT_USER_CODE)
+        env.set_segment(SS, selector + 24 | 3, 0, 0xFFFFFFFF, FLAT_USER_DATA)
         env.update_hflags(3)
         return True

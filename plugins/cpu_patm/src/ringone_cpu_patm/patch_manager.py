@@ -18,6 +18,7 @@ import attrs
 from iced_x86 import Decoder
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
 from ringone.api.scan import CodeScanner, InstructionClass, ScanLimits
+from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION
 
 from ringone_cpu_patm import generators, vmm_memory
 from ringone_cpu_patm.code_page import JUMP_SIZE, CodePage, Patch
@@ -29,7 +30,6 @@ MAX_WRITES = 64
 """Views that a page may lose to writes or to aliases before its code is left to the recompiler."""
 _OFFSET = PAGE_SIZE - 1
 _STI = 0xFB
-_LONGEST_INSTRUCTION = 15
 _WITHDRAWALS = 4
 """Regions that are tried around code that overlaps them; one more than it takes until jumps to a place count."""
 _NEAR = 64
@@ -275,7 +275,7 @@ class PatchManager:
             low = high
             if report.undecodable:
                 stuck = min(report.undecodable)
-                instruction = Decoder(32, self._fetch(stuck, _LONGEST_INSTRUCTION), ip=stuck).decode()
+                instruction = Decoder(32, self._fetch(stuck, LONGEST_INSTRUCTION), ip=stuck).decode()
                 if not instruction.is_invalid:
                     low = stuck + instruction.len
         return block
@@ -287,7 +287,7 @@ class PatchManager:
 
     def _scan(self, known: CodePage, entry: int) -> None:
         self.scans += 1
-        following = self._fetch(known.base + PAGE_SIZE & 0xFFFFFFFF, _LONGEST_INSTRUCTION)
+        following = self._fetch(known.base + PAGE_SIZE & 0xFFFFFFFF, LONGEST_INSTRUCTION)
         report = self._scanner.scan_page(known.base, known.content, entry, following=following)
         self.instructions += report.instructions
         for start in report.starts:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from ringone_cpu_recompiler.engine import Engine, Stop
 from ringone_cpu_recompiler.env import Env
+from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.paging import Paging
 from ringone_cpu_recompiler.vmm import Watch, Window
 
@@ -17,10 +18,11 @@ __all__ = ["Env", "Paging", "Stop", "UnicornWorld", "Watch", "Window", "World"]
 
 
 class World(Protocol):
-    """`env` is the register file, `paging` walks the guest's tables for the VMM."""
+    """`env` is the register file, `paging` walks the guest's tables for the VMM, `instruction` reads the guest's own bytes at CS:EIP."""
 
     env: Env
     paging: Paging
+    instruction: CurrentInstruction
 
     def map(self, address: int, size: int) -> None:
         """Give the world the VMM's memory, at this host address. Once."""
@@ -95,6 +97,7 @@ class UnicornWorld:
         self._pages = engine.pages
         self.env = engine.env
         self.paging = engine.paging
+        self.instruction = engine.instruction
         self.run = engine.run
         self.stop_here = engine.stop_here
         self.flush_tlb = engine.flush_tlb

@@ -31,29 +31,22 @@ from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import (
     D_FLAGS,
     D_HFLAGS,
-    D_LIMIT,
     D_OLD_EXCEPTION,
     DESC_P,
     FLAG_IF,
-    GDT,
     HF_INHIBIT_IRQ,
-    LDT,
-    Q_BASE,
     Q_EFLAGS,
     Q_EIP,
     TR,
     Env,
 )
+from ringone_cpu_recompiler.fills import MMIO_BASE, OPEN_BUS, TlbFills, WatchedWrite
 from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.interrupts import ShortWay, no_short_way
 from ringone_cpu_recompiler.io_guard import IoGuard
-from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
-from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
-from ringone_cpu_recompiler.vmm import LONGEST_PATCH, VMM_BASE, Vmm, Watch
-
-MMIO_BASE = 1 << 36
-OPEN_BUS = MMIO_BASE + (PAGES + 1 << PAGE_SHIFT)
-"""A page of ones: what a fetch finds where there is no memory. Code cannot run from MMIO."""
+from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, PAGES, Pages, by_page
+from ringone_cpu_recompiler.paging import FETCH, READ, WRITE, GuestFault, Paging
+from ringone_cpu_recompiler.vmm import LONGEST_PATCH, VMM_BASE, Vmm
 
 ACCESS_COST = 300
 """Progress units (bytes of code) that a port or MMIO access, RDTSC or CPUID uses up, so that polling loops see time pass: about what an ISA cycle takes."""
@@ -70,11 +63,6 @@ FAULT_COST = 100
 EMPTY_TSS = DESC_P | 0x900
 """Attributes of a present 32-bit TSS. LTR with a null selector faults on a processor; the engine takes it, and would end the process at the next call gate.
 The guest's task register becomes a TSS of one byte instead, on which everything faults."""
-
-_DATA_AGAIN_AFTER = 4
-"""A code page's patience: write misses after which it counts as data. Each time that was wrong, because code is fetched from it again, it gets eight times as
-much, in the end an endless one (0)."""
-_LONGEST_PATIENCE = 0xFFFF
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
 _GUARD = 1
@@ -126,10 +114,6 @@ class EngineEvents(Protocol):
         ...
 
 
-class _WatchedWrite(Exception):
-    """A write to a page under `Watch.STOP`."""
-
-
 class Engine:
     """One processor. All methods but `request_exit` belong to the machine's thread."""
 
@@ -174,8 +158,6 @@ class Engine:
         """Linear addresses of port instructions that were met in restricted code, and their hooks."""
         self._start_over = False
         self._guard_callback = binding.CodeCallback(self._guarded_hook)
-        self._patience = array.array("H", bytes(2 * PAGES))
-        self._next_patience: dict[int, int] = {}
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
         control = memoryview(self._control).cast("B")
         self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
@@ -187,6 +169,9 @@ class Engine:
         self._filled = array.array("I", bytes(4 << 10))
         self._words = control.cast("Q")
         self.vmm = Vmm(self._unicorn, self._words, self._pages)
+        self._tlb_fills = TlbFills(
+            self._unicorn, self.env, self._memory, self._pages, self.paging, self.instruction, self.vmm, drop_translations=self._drop_translations
+        )
         self.watched_page = -1
         self._progress = 0
         self._allowance = 0
@@ -200,7 +185,7 @@ class Engine:
         unicorn = self._unicorn
         slow_fill = binding.FillCallback(self._fill_hook)
         self._keep_fill = slow_fill
-        anchors = (ctypes.c_uint8.from_buffer(self._classes), ctypes.c_uint32.from_buffer(self._frames), ctypes.c_uint16.from_buffer(self._patience))
+        anchors = (ctypes.c_uint8.from_buffer(self._classes), ctypes.c_uint32.from_buffer(self._frames), ctypes.c_uint16.from_buffer(self._tlb_fills.patience))
         self._anchors = anchors
         words = self._words
         words[stubs.EMU_STOP // 8] = unicorn.emu_stop_address
@@ -379,11 +364,9 @@ class Engine:
     def invalidate_code(self, start: int, size: int) -> None:
         """Guest-physical bytes changed behind the translator's back."""
         classes = self._classes
-        for page in range(start >> PAGE_SHIFT, (start + size - 1 >> PAGE_SHIFT) + 1):
+        for page, offset, length in by_page(start, size):
             if page < PAGES and classes[page] & CLASS_FETCHED:
-                low = max(start, page << PAGE_SHIFT)
-                high = min(start + size, page + 1 << PAGE_SHIFT)
-                self._drop_translations(page, low & PAGE_SIZE - 1, high - low)
+                self._drop_translations(page, offset, length)
 
     def drop_code(self, page: int) -> None:
         """Forget the translations of a guest-physical page."""
@@ -422,11 +405,12 @@ class Engine:
             else:
                 self.slow_fills += 1
                 self._filled[(address & 0xFFFFFFFF) >> 22] = self._flushes[0]
-                paddr, rights = self._fill(address & 0xFFFFFFFF, _ACCESS[kind])
+                paddr, rights = self._tlb_fills.answer(address & 0xFFFFFFFF, _ACCESS[kind])
         except GuestFault as fault:
             self._pending_fault = fault
             return False
-        except _WatchedWrite:
+        except WatchedWrite as write:
+            self.watched_page = write.page
             return False
         except BaseException as failure:
             self._fail(failure)
@@ -434,77 +418,6 @@ class Engine:
         ctypes.c_uint64.from_address(entry).value = paddr
         ctypes.c_uint32.from_address(entry + 8).value = rights
         return True
-
-    def _fill(self, address: int, access: int) -> tuple[int, int]:
-        """``(Unicorn's address, PROT bits)`` for one page. Raises `GuestFault`, and `_WatchedWrite` where a write must not happen yet."""
-        user = self.env.cpl == 3
-        if self.vmm.contains(address):
-            answer = self.vmm.answer(address, access, self.env.d[D_HFLAGS], user and access != FETCH and self._is_system_access(address))
-            if answer is not None:
-                return answer
-        try:
-            physical, rights = self.paging.translate(address, access, user)
-        except GuestFault:
-            if not user or access == FETCH or not self._is_system_access(address):
-                raise
-            physical, rights = self.paging.translate(address, access, False)
-        page = (physical & (self._memory.a20_mask if physical < 1 << 32 else -1)) >> PAGE_SHIFT
-        page_class = self._classes[page] if page < PAGES else 0
-        if not page_class & CLASS_DIRECT:
-            if access == FETCH:
-                return OPEN_BUS, binding.PROT_EXEC
-            writable = access == WRITE or rights & PTE_W
-            return MMIO_BASE + (min(page, PAGES) << PAGE_SHIFT), binding.PROT_READ | binding.PROT_WRITE if writable else binding.PROT_READ
-        frame = self._frames[page]
-        paddr = frame << PAGE_SHIFT
-        if access == FETCH:
-            view = self.vmm.view(page, address, self.env.d[D_HFLAGS])
-            if view:
-                return view, binding.PROT_EXEC
-            if not page_class & CLASS_FETCHED:
-                self._classes[page] |= CLASS_FETCHED
-                self._patience[frame] = self._next_patience.get(frame, _DATA_AGAIN_AFTER)
-                self._unicorn.flush_tlb()
-            return paddr, binding.PROT_READ | binding.PROT_EXEC
-        if access == WRITE and not page_class & CLASS_WRITABLE:
-            if self.vmm.watched.get(page) is Watch.STOP:
-                self.watched_page = page
-                raise _WatchedWrite
-            return MMIO_BASE + (page << PAGE_SHIFT), binding.PROT_WRITE
-        if page_class & CLASS_FETCHED:
-            return paddr, self._rights_to_code_page(page, frame, access, rights)
-        if access == WRITE or (rights & PTE_W and page_class & CLASS_WRITABLE):
-            return paddr, binding.PROT_READ | binding.PROT_WRITE
-        return paddr, binding.PROT_READ
-
-    def _rights_to_code_page(self, page: int, frame: int, access: int, rights: int) -> int:
-        """PROT bits for a data access. Where it is mapped no-execute, has a view, which fetches must not get around, or its patience is over, the page becomes
-        data on a write."""
-        if access == READ:
-            return binding.PROT_READ if rights & PTE_NX or self.vmm.active else binding.PROT_READ | binding.PROT_EXEC
-        if not self.vmm.has_view(page):
-            patience = self._patience[frame]
-            if patience != 1 and not rights & PTE_NX:
-                self._patience[frame] = patience - 1 if patience else 0
-                return binding.UC_PROT_ALL
-            longer = self._next_patience.get(frame, _DATA_AGAIN_AFTER) * 8
-            self._next_patience[frame] = longer if longer <= _LONGEST_PATIENCE else 0
-        self._drop_translations(page)
-        self._classes[page] &= ~CLASS_FETCHED
-        return binding.PROT_READ | binding.PROT_WRITE
-
-    def _is_system_access(self, address: int) -> bool:
-        """Whether a user-mode access that the page tables forbid is really the processor reading a descriptor table or the TSS, which it does
-        as a supervisor.
-
-        Unicorn tells only the page, so both must fit: the page holds part of a table, and the instruction is one that uses tables."""
-        q, d = self.env.q, self.env.d
-        for table in (GDT, LDT, TR):
-            if q[Q_BASE[table]] & 0xFFFFF000 <= address <= q[Q_BASE[table]] + d[D_LIMIT[table]]:
-                break
-        else:
-            return False
-        return self.instruction.uses_tables()
 
     def _block_hook(self, _uc: int, address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""

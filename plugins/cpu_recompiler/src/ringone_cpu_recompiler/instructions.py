@@ -27,7 +27,7 @@ class CurrentInstruction:
         self._env = env
         self._paging = paging
 
-    def _bytes(self) -> bytes:
+    def code(self) -> bytes:
         """At most the longest instruction's, fewer where memory ends; read as a supervisor, because it has been fetched already."""
         address = self._env.q[Q_BASE[CS]] + self._env.q[Q_EIP]
         try:
@@ -41,7 +41,7 @@ class CurrentInstruction:
 
     def _opcode(self) -> tuple[int, bytes]:
         """``(prefixes, what follows them)``."""
-        code = self._bytes()
+        code = self.code()
         count = next((index for index, byte in enumerate(code) if byte not in PREFIXES), len(code))
         return count, code[count:]
 

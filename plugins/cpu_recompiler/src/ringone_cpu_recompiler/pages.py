@@ -8,7 +8,7 @@ from __future__ import annotations
 import array
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, PageKind, PhysicalMemory
@@ -27,6 +27,16 @@ _DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
 _OFFSET_MASK = PAGE_SIZE - 1
 _ALL_ADDRESSES = 0xFFFFFFFF
 _PLAIN = CLASS_DIRECT | CLASS_WRITABLE
+
+
+def by_page(start: int, size: int) -> Iterator[tuple[int, int, int]]:
+    """``(page, offset in it, length)`` of each page's part of ``[start, start + size)``."""
+    end = start + size
+    while start < end:
+        offset = start & _OFFSET_MASK
+        length = min(PAGE_SIZE - offset, end - start)
+        yield start >> PAGE_SHIFT, offset, length
+        start += length
 
 
 class Pages:
