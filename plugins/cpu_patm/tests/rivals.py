@@ -5,13 +5,10 @@ Both run in a child process, so that an abort() in the engine is a failing test 
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 import attrs
-import pytest
 from ringone.api.cpu import CpuBackend, CpuContext, CpuState
 from ringone.testing.cpu_bench import CODE, RAM_BYTES, CpuBench, Outcome
 from ringone_cpu_patm import backend
@@ -20,7 +17,8 @@ from ringone_cpu_patm.options import PatmOptions
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 
-TIME_LIMIT_S = 60
+from plugins.cpu_recompiler.tests.child import in_child
+
 MOST_DIFFERENCES = 8
 
 
@@ -120,31 +118,6 @@ def _compare(scenario: Scenario, bench: type[PagedBench], options: PatmOptions) 
             break
         differences.append(text)
     return Result(found, tuple(differences), dict(raw.cpu.statistics()))
-
-
-def _answer(sender: Connection, program: Callable[[], object]) -> None:
-    try:
-        sender.send(program())
-    except Exception as error:
-        sender.send(f"{type(error).__name__}: {error}")
-
-
-def in_child(program: Callable[[], Any]) -> Any:
-    """What the program answers in a child process: its result, or its exception as text."""
-    forked = multiprocessing.get_context("fork")
-    receiver, sender = forked.Pipe(duplex=False)
-    child = forked.Process(target=_answer, args=(sender, program))
-    child.start()
-    sender.close()
-    try:
-        assert receiver.poll(TIME_LIMIT_S), "the guest never came back"
-        return receiver.recv()
-    except EOFError:
-        child.join()
-        pytest.fail(f"the guest ended the process: exit code {child.exitcode}")
-    finally:
-        child.kill()
-        child.join()
 
 
 def compare(scenario: Scenario, *, bench: type[PagedBench] = PagedBench, options: PatmOptions | None = None) -> Result:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import pytest
-from ringone.api.cpu import CpuBackend, CpuContext, CpuState
+from ringone.api.cpu import CpuBackend, CpuContext
 from ringone.testing.cpu import CpuBackendConformance
-from ringone.testing.cpu_bench import CODE, PAGE_DIRECTORY, TSS, TSS2, CpuBench
+from ringone.testing.cpu_bench import PAGE_DIRECTORY, TSS, TSS2, CpuBench
 from ringone_cpu_patm.backend import PatmBackend
 from ringone_cpu_patm.options import PatmOptions
+
+from plugins.cpu_patm.tests import rivals
 
 
 class TestPatched(CpuBackendConformance):
@@ -31,19 +33,14 @@ class TestUnscanned(CpuBackendConformance):
 LOSES_EIP = pytest.mark.xfail(strict=True, reason="the engine executes a JMP or IRET that switches tasks under paging twice, on the recompiler as well")
 
 
-class PagedBench(CpuBench):
-    """A bench whose guest always has paging on, so that its ring 0 runs in raw mode."""
+class PagedBench(rivals.PagedBench):
+    """Pages and tasks are laid out: everything that the kit starts runs in raw mode."""
 
     def __init__(self, make_backend: Callable[[CpuContext], CpuBackend]) -> None:
         super().__init__(make_backend)
         self.map_pages()
         for task in (TSS, TSS2):
             self.memory.write(task + 28, struct.pack("<I", PAGE_DIRECTORY))
-
-    def protected_state(
-        self, *, user: bool = False, paging: str = "", eflags: int = 2, registers: Sequence[int] = (0, 0, 0, 0, 0, 0, 0, 0), eip: int = CODE
-    ) -> CpuState:
-        return super().protected_state(user=user, paging=paging or "32bit", eflags=eflags, registers=registers, eip=eip)
 
 
 class UnderPaging(CpuBackendConformance):

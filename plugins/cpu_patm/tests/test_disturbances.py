@@ -15,7 +15,8 @@ from ringone_cpu_patm.options import PatmOptions
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 
-from plugins.cpu_patm.tests.rivals import PagedBench, Result, compare, equal, in_child
+from plugins.cpu_patm.tests.rivals import PagedBench, Result, compare, equal
+from plugins.cpu_recompiler.tests.child import in_child
 
 HANDLER = CODE + 0x800
 COUNTER = DATA + 0x100

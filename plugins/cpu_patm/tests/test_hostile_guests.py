@@ -11,7 +11,8 @@ from ringone_cpu_patm import patch_manager, vmm_memory
 from ringone_cpu_patm.backend import PatmBackend
 from ringone_cpu_patm.options import PatmOptions
 
-from plugins.cpu_patm.tests.rivals import PaeBench, PagedBench, Result, compare, equal, in_child
+from plugins.cpu_patm.tests.rivals import PaeBench, PagedBench, Result, compare, equal
+from plugins.cpu_recompiler.tests.child import in_child
 
 WINDOW = 0xFBC00000
 STATE_PAGE = WINDOW + vmm_memory.STATE

@@ -5,10 +5,8 @@ Every program runs in a process of its own, so that an abort() in the engine is 
 
 from __future__ import annotations
 
-import multiprocessing
 import struct
 from collections.abc import Callable
-from multiprocessing.connection import Connection
 from typing import Any
 
 import attrs
@@ -19,7 +17,8 @@ from ringone.testing.cpu_bench import CODE, GDT, IDT, PAGE_DIRECTORY, PAGE_TABLE
 from ringone_cpu_recompiler.backend import RecompilerBackend
 from ringone_cpu_recompiler.options import RecompilerOptions
 
-TIME_LIMIT_S = 60
+from plugins.cpu_recompiler.tests.child import in_child
+
 LARGE_PAGE = 0x87
 """Present, writable, for users."""
 FAR_AWAY = 0x80000000
@@ -30,32 +29,6 @@ VECTOR_DB, VECTOR_UD, VECTOR_GP, VECTOR_PF = 1, 6, 13, 14
 @pytest.fixture
 def bench() -> CpuBench:
     return CpuBench(lambda context: RecompilerBackend(context, RecompilerOptions()))
-
-
-def _answer(sender: Connection, program: Callable[[], object]) -> None:
-    try:
-        sender.send(program())
-    except Exception as error:
-        sender.send(f"{type(error).__name__}: {error}")
-
-
-def in_child(program: Callable[[], Outcome]) -> Outcome | str:
-    """What the program answers in a child process: its outcome, or its exception as text."""
-    forked = multiprocessing.get_context("fork")
-    receiver, sender = forked.Pipe(duplex=False)
-    child = forked.Process(target=_answer, args=(sender, program))
-    child.start()
-    sender.close()
-    try:
-        assert receiver.poll(TIME_LIMIT_S), "the guest never came back"
-        answer: Outcome | str = receiver.recv()
-    except EOFError:
-        child.join()
-        pytest.fail(f"the guest ended the process: exit code {child.exitcode}")
-    finally:
-        child.kill()
-        child.join()
-    return answer
 
 
 def alone(program: Callable[[], Outcome]) -> Outcome:

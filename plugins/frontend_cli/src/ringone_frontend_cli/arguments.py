@@ -55,6 +55,14 @@ _SIZE_UNITS = {"": MIB, "k": 1 << 10, "m": MIB, "g": 1 << 30}
 _TRAILING_OPTIONS = re.compile(r"(.*?)((?:,[a-z_]+=[^,=]*)*)", re.DOTALL)
 
 
+DEFAULT_CPU = CpuConfig().backend
+
+
+def images(**drives: str | None) -> dict[str, str]:
+    """Image specifications by option, of those drives (``hda``) that have one."""
+    return {f"--{drive}": image for drive, image in drives.items() if image is not None}
+
+
 @attrs.frozen(kw_only=True)
 class MachineArguments:
     """The options of ``ringone run`` that describe the machine, as written."""
@@ -68,7 +76,7 @@ class MachineArguments:
     throw_away: bool = False
     boot: str = ""
     memory: str = "128M"
-    cpu: str = "recompiler"
+    cpu: str = DEFAULT_CPU
     clock: str = ClockPolicy.HOST.value
     serial: Sequence[str] = ()
     debugcon: str = "none"

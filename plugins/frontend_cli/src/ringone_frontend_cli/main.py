@@ -114,17 +114,16 @@ def run(
     from ringone_frontend_cli.commands import run_and_report
     from ringone_frontend_cli.running import RunOptions
 
-    images = {"--hda": hda, "--hdb": hdb, "--cdrom": cdrom, "--fda": fda, "--fdb": fdb}
     described = arguments.MachineArguments(
         name=name,
         kernel=kernel,
         initrd=initrd,
         append=append,
-        images={option: image for option, image in images.items() if image is not None},
+        images=arguments.images(hda=hda, hdb=hdb, cdrom=cdrom, fda=fda, fdb=fdb),
         throw_away=throw_away,
         boot=boot,
         memory=memory,
-        cpu=cpu or "recompiler",
+        cpu=cpu or arguments.DEFAULT_CPU,
         clock=clock,
         serial=serial or (),
         debugcon=debugcon,
@@ -193,13 +192,12 @@ def compare(
     from ringone_frontend_cli.commands import compare_and_report, machine_to_compare
     from ringone_frontend_cli.comparing import CompareOptions
 
-    images = {"--hda": hda, "--hdb": hdb, "--cdrom": cdrom, "--fda": fda, "--fdb": fdb}
     described = arguments.MachineArguments(
         name=name,
         kernel=kernel,
         initrd=initrd,
         append=append,
-        images={option: image for option, image in images.items() if image is not None},
+        images=arguments.images(hda=hda, hdb=hdb, cdrom=cdrom, fda=fda, fdb=fdb),
         throw_away=throw_away,
         boot=boot,
         memory=memory,
