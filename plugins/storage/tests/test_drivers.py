@@ -98,7 +98,7 @@ def test_ejecting_closes_the_image_and_raises_the_generation(tmp_path: Path) -> 
     drive.eject()
     assert drive.medium is None
     assert drive.generation > generation
-    open_raw(path, AccessMode.PERSISTENT, 512).close()
+    open_raw([path], AccessMode.PERSISTENT, 512).close()
 
 
 def test_a_medium_change_is_seen_by_generation_and_content(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_putting_the_same_image_in_again_is_a_change(tmp_path: Path) -> None:
 
 def test_an_opened_device_can_be_inserted(tmp_path: Path) -> None:
     drive = bay()
-    device = open_raw(floppy(tmp_path), AccessMode.READ_ONLY, 512)
+    device = open_raw([floppy(tmp_path)], AccessMode.READ_ONLY, 512)
     drive.insert(device)
     assert drive.medium is device
     drive.close()

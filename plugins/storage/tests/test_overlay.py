@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_writes_are_read_back_and_the_file_stays_as_it_was(path: Path) -> None:
     before = path.read_bytes()
-    disk = open_raw(path, AccessMode.THROW_AWAY, 512)
+    disk = open_raw([path], AccessMode.THROW_AWAY, 512)
     disk.write(126, b"\xee" * 2048)
     disk.flush()
     assert disk.read(125, 6) == before[125 * 512 : 126 * 512] + b"\xee" * 2048 + before[130 * 512 : 131 * 512]
@@ -35,14 +35,14 @@ def test_writes_are_read_back_and_the_file_stays_as_it_was(path: Path) -> None:
 
 
 def test_a_new_machine_starts_from_the_file(path: Path) -> None:
-    first = open_raw(path, AccessMode.THROW_AWAY, 512)
+    first = open_raw([path], AccessMode.THROW_AWAY, 512)
     first.write(0, bytes(512))
     first.close()
-    assert open_raw(path, AccessMode.THROW_AWAY, 512).read(0, 1) == path.read_bytes()[:512]
+    assert open_raw([path], AccessMode.THROW_AWAY, 512).read(0, 1) == path.read_bytes()[:512]
 
 
 def test_memory_for_writes_is_bounded(path: Path) -> None:
-    disk = ThrowAwayOverlay(open_raw(path, AccessMode.READ_ONLY, 512), "disk.img", limit_bytes=2 * CHUNK_BYTES)
+    disk = ThrowAwayOverlay(open_raw([path], AccessMode.READ_ONLY, 512), "disk.img", limit_bytes=2 * CHUNK_BYTES)
     disk.write(0, bytes(512))
     disk.write(1, bytes(512))
     disk.write(128, bytes(512))
@@ -54,7 +54,7 @@ def test_memory_for_writes_is_bounded(path: Path) -> None:
 
 def test_the_bound_is_said_when_the_image_is_opened(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        open_raw(path, AccessMode.THROW_AWAY, 512)
+        open_raw([path], AccessMode.THROW_AWAY, 512)
     assert "at most 1024 MiB" in caplog.text
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -13,6 +13,9 @@ from ringone.api import API_VERSION
 from ringone.api.cpu import CpuModel
 from ringone.api.firmware import FirmwareImage
 from ringone.api.media import AccessMode
+
+if TYPE_CHECKING:
+    from ringone.api.settings import GlobalSettings, MachineSettings
 
 
 class DriveKind(enum.Enum):
@@ -77,6 +80,7 @@ class LinuxBoot:
 class Drive:
     """One drive. `controller` is ``ide`` or ``floppy``; `port` is the channel (0 primary, 1 secondary), `device` 0 master or 1 slave. Floppy drives use
     `device` 0 and 1. `image` None is an empty removable drive. `format` "" means: probe. `serial` is the disk's serial number, up to 20 characters.
+    `parents` are the images that a differencing `image` stands on, nearest first.
     """
 
     kind: DriveKind
@@ -84,6 +88,7 @@ class Drive:
     port: int
     device: int
     image: Path | None = None
+    parents: tuple[Path, ...] = ()
     format: str = ""
     mode: AccessMode = AccessMode.PERSISTENT
     serial: str = ""
@@ -193,6 +198,18 @@ class BoardSpec:
     api_version: int = API_VERSION
 
 
+class SettingsFormat(Protocol):
+    """Machine files and the home's own file as a whole. Saving is atomic, keeps the previous file, and keeps what was not understood at loading."""
+
+    home_file: str
+    """Name of the file that a home's `GlobalSettings` are in."""
+
+    def load_machine(self, path: Path) -> MachineSettings: ...
+    def save_machine(self, settings: MachineSettings, path: Path) -> None: ...
+    def load_home(self, path: Path) -> GlobalSettings: ...
+    def save_home(self, settings: GlobalSettings, path: Path) -> None: ...
+
+
 @attrs.frozen(kw_only=True)
 class ConfigLoaderSpec:
     """Yielded by the hook ``ringone_config_loaders``. `load` raises `ConfigError` or `ConfigErrors`; `save` writes atomically and keeps what it did not
@@ -204,4 +221,6 @@ class ConfigLoaderSpec:
     suffixes: tuple[str, ...]
     load: Callable[[Path], MachineConfig]
     save: Callable[[MachineConfig, Path], None]
+    settings: SettingsFormat | None = None
+    """Where the format also holds what `ringone.api.settings` describes."""
     api_version: int = API_VERSION

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -53,6 +53,36 @@ class MediumChanger(RemovableMedium, Protocol):
     def change(self, image: Path | None) -> None:
         """Open `image` as the driver's options say (format probed) and insert it; None leaves the drive empty.
         Where it cannot be opened, `MediumError` is raised and the old medium stays."""
+        ...
+
+
+class FixedDisk(BlockDevice, Protocol):
+    """A fixed disk's image as checkpoints and snapshots see it; the chip notices nothing. Called on the machine's thread.
+
+    Layers lie above the image in memory, one a checkpoint. While there is one, writes go into the highest and the image is not touched.
+    """
+
+    def push_layer(self) -> None:
+        """Keep the present content: it can be gone back to."""
+        ...
+
+    def rewind_layer(self, level: int) -> None:
+        """Back to the content that layer `level` (0 is the lowest) was pushed on; that layer becomes the highest and is empty."""
+        ...
+
+    def drop_layer(self, level: int) -> None:
+        """Forget that the content below layer `level` was kept; the present content stays. Without any layer left, it is written to the image."""
+        ...
+
+    def switch(self, chain: Sequence[Path]) -> None:
+        """Go on with another image (and its parents, the image first) of the same size: after a snapshot its differencing child, at a restore another one.
+        What was written so far is flushed to the old image. Where the new one cannot be opened, `MediumError` is raised and the old one stays.
+        Raises `StateError` while there are layers."""
+        ...
+
+    @property
+    def chain(self) -> Sequence[Path]:
+        """The image in use and its parents."""
         ...
 
 

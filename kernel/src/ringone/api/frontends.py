@@ -13,6 +13,7 @@ from ringone.api import API_VERSION
 from ringone.api.config import MachineConfig
 from ringone.api.console import Frame, TextScreen
 from ringone.api.events import MachineState
+from ringone.api.snapshot import MachineKeeper
 
 T = TypeVar("T")
 
@@ -31,6 +32,9 @@ class VmSession(Protocol):
     def error(self) -> BaseException | None:
         """Why the machine aborted."""
         ...
+
+    keeper: MachineKeeper | None
+    """The machine's place on disk; None for one that has none (``ringone run`` with options)."""
 
     def start(self) -> None:
         """Power on; returns when the guest's first instruction is about to run."""

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import attrs
 
 from ringone.api import API_VERSION
 from ringone.api.drivers import BlockDevice
+
+Progress = Callable[[float], None]
+"""Told how far long work is, from 0 to 1."""
+
+
+def no_progress(_done: float) -> None:
+    """For work that nobody watches."""
 
 
 class AccessMode(enum.Enum):
@@ -21,17 +29,89 @@ class AccessMode(enum.Enum):
     """Writes are kept in memory and forgotten with the machine."""
 
 
+class MediumVariant(enum.Enum):
+    """VirtualBox's words for how an image takes room."""
+
+    STANDARD = "Standard"
+    """Grows with what is written (VDI: dynamic)."""
+    FIXED = "Fixed"
+    DIFFERENCING = "Diff"
+    """Holds what differs from its parent."""
+
+
+@attrs.frozen(kw_only=True)
+class MediumInfo:
+    """What an image's file says about itself. UUIDs are lower-case text without braces, "" where the format has none. `parent_uuid` is of differencing images;
+    `allocated_bytes` is what the image's blocks take in the file."""
+
+    path: Path
+    format: str
+    variant: MediumVariant
+    capacity_bytes: int
+    allocated_bytes: int
+    uuid: str = ""
+    modification_uuid: str = ""
+    parent_uuid: str = ""
+    parent_modification_uuid: str = ""
+    comment: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class NewMedium:
+    """An image to be created. `capacity_bytes` is that of the parent for differencing images and may be left 0 there; `uuid` "" means a fresh one."""
+
+    path: Path
+    capacity_bytes: int = 0
+    variant: MediumVariant = MediumVariant.STANDARD
+    parent: Path | None = None
+    uuid: str = ""
+    comment: str = ""
+
+
+class ImageTools(Protocol):
+    """What can be done to a format's images while no machine uses them. Raises `MediumError`, and `UnsupportedError` for what the format does not have.
+
+    A `chain` is an image and its parents, the image first and the base last. Nothing is lost when the process is killed at any moment.
+    """
+
+    def describe(self, path: Path) -> MediumInfo: ...
+    def create(self, new: NewMedium, progress: Progress = no_progress) -> MediumInfo:
+        """Refuses a path that exists."""
+        ...
+
+    def resize(self, path: Path, capacity_bytes: int, progress: Progress = no_progress) -> None: ...
+    def compact(self, chain: Sequence[Path], progress: Progress = no_progress) -> None:
+        """Give back the room of blocks that hold zeros or were discarded."""
+        ...
+
+    def merge(self, source: Path, target: Path, progress: Progress = no_progress) -> None:
+        """Bring two neighbours of a chain together: what they say as one is in `target` afterwards, and `source` can be removed.
+
+        `target` is the parent of `source` (whose writes are brought down) or its only child (which takes what it does not have itself and then stands on the
+        parent of `source`). Killed half-way, both still read as before and the merge can be repeated.
+        """
+        ...
+
+    def set_parent(self, path: Path, parent: Path) -> None:
+        """Write the parent's UUIDs into a differencing image."""
+        ...
+
+    def set_uuid(self, path: Path, uuid: str) -> None: ...
+
+
 @attrs.frozen(kw_only=True)
 class MediumFormatSpec:
     """Yielded by the hook ``ringone_media_formats``.
 
-    `probe` gets the first 4 KiB and the path and says whether the file is of this format. `open` returns the device or raises `MediumError`; `block_size` is
-    512 for disks and floppies, 2048 for CDs.
+    `probe` gets the first 4 KiB and the path and says whether the file is of this format. `open` takes a chain (an image and its parents, the image first),
+    the mode, and the block size, which is 512 for disks and floppies and 2048 for CDs; it returns the device or raises `MediumError`. `tools` is None for
+    formats that are only read and written.
     """
 
     name: str
     summary: str
     suffixes: tuple[str, ...]
     probe: Callable[[Path, bytes], bool]
-    open: Callable[[Path, AccessMode, int], BlockDevice]
+    open: Callable[[Sequence[Path], AccessMode, int], BlockDevice]
+    tools: ImageTools | None = None
     api_version: int = API_VERSION

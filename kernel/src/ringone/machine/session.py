@@ -22,6 +22,7 @@ from ringone.machine.runloop import RunLoop
 if TYPE_CHECKING:
     from ringone.api.config import MachineConfig
     from ringone.api.console import Frame, TextScreen
+    from ringone.api.snapshot import MachineKeeper
     from ringone.machine.plan import Plan
     from ringone.plugins import PluginRegistry
 
@@ -33,6 +34,7 @@ class Session:
 
     def __init__(self, plan: Plan, registry: PluginRegistry) -> None:
         self.config: MachineConfig = plan.config
+        self.keeper: MachineKeeper | None = None
         self._registry = registry
         self._commands = CommandQueue()
         self._closing = threading.Lock()

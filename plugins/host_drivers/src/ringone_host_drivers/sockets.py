@@ -17,6 +17,8 @@ from ringone.api.options import option
 from ringone_host_drivers.buffers import ReceiveBuffer, SendQueue
 
 _CHUNK = 4096
+CLOSING_S = 1.0
+"""How long `close` waits for the thread of a host whose ``accept`` is not woken by it."""
 
 
 @attrs.frozen(kw_only=True)
@@ -43,7 +45,8 @@ class SocketStream:
         self._receive = ReceiveBuffer(context)
         self._send = SendQueue(context.component, self._write)
         target = self._serve if listening else self._pump_client
-        threading.Thread(target=target, name=f"{context.component} socket", daemon=True).start()
+        self._thread = threading.Thread(target=target, name=f"{context.component} socket", daemon=True)
+        self._thread.start()
 
     def _write(self, data: bytes) -> None:
         peer = self._peer
@@ -58,7 +61,8 @@ class SocketStream:
             except OSError:
                 return
             self._peer = peer
-            self._pump(peer)
+            if not self._closed:
+                self._pump(peer)
             self._peer = None
             peer.close()
 
@@ -86,6 +90,7 @@ class SocketStream:
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
                 sock.close()
+        self._thread.join(CLOSING_S)
         self._cleanup()
 
 

@@ -84,7 +84,7 @@ def open_image(formats: Mapping[str, MediumFormatSpec], path: Path, name: str, m
     if name and name not in formats:
         raise UnknownNameError("disk image format", name, list(formats))
     spec = formats[name] if name else probe(formats, path)
-    return spec.open(path, mode, block_size)
+    return spec.open([path], mode, block_size)
 
 
 def probe(formats: Mapping[str, MediumFormatSpec], path: Path) -> MediumFormatSpec:

@@ -5,6 +5,7 @@ A file that is no whole number of blocks long reads as if filled up with zeros. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from ringone.api.drivers import BlockDevice
@@ -61,7 +62,10 @@ class RawImage:
         self._file.close()
 
 
-def open_raw(path: Path, mode: AccessMode, block_size: int) -> BlockDevice:
+def open_raw(chain: Sequence[Path], mode: AccessMode, block_size: int) -> BlockDevice:
+    path, *parents = chain
+    if parents:
+        raise MediumError(f"{path}: a raw disk image cannot stand on a parent ({parents[0]}); accepted are differencing images of other formats")
     writable = mode is AccessMode.PERSISTENT and block_size != CD_BLOCK_SIZE
     image = RawImage(path, block_size, writable=writable)
     if mode is AccessMode.THROW_AWAY and block_size != CD_BLOCK_SIZE:
