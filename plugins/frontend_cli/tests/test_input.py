@@ -5,7 +5,7 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ringone_frontend_cli.input import CTRL_ALT_DELETE, NAMED_KEYS, Key, KeyDecoder, scancodes
+from ringone_frontend_cli.input import CTRL_ALT_DELETE, Key, KeyDecoder, scancodes
 
 SEQUENCES = {
     b"a": Key("a"),
@@ -103,6 +103,11 @@ def test_scan_codes_press_and_release(key: Key, codes: str) -> None:
 
 def test_every_printable_character_has_its_own_scan_codes() -> None:
     characters = string.ascii_letters + string.digits + string.punctuation + " "
-    codes = {scancodes(Key(character)) for character in characters} | {scancodes(Key(name)) for name in NAMED_KEYS}
+    codes = {scancodes(Key(character)) for character in characters}
     assert b"" not in codes
-    assert len(codes) == len(characters) + len(NAMED_KEYS)
+    assert len(codes) == len(characters)
+
+
+@pytest.mark.parametrize("key", [key for key in SEQUENCES.values() if key.name != "é"], ids=str)
+def test_whatever_a_terminal_names_is_on_the_keyboard(key: Key) -> None:
+    assert scancodes(key)

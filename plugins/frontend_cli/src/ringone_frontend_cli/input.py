@@ -9,57 +9,24 @@ import codecs
 from collections.abc import Iterator
 
 import attrs
+from ringone import keyboard
+from ringone.api.errors import UnknownNameError
 
 ESC = 0x1B
 ESC_TIMEOUT_S = 0.05
 """Longer than the bytes of one sequence are apart, shorter than a person is between two keys."""
 MAX_SEQUENCE = 32
 
-EXTENDED = 0xE0
-BREAK = 0x80
-SHIFT, CTRL, ALT = 0x2A, 0x1D, 0x38
-"""Make codes of the left modifiers."""
-
 
 @attrs.frozen
 class Key:
-    """`name` is a character as typed, or one of `NAMED_KEYS`."""
+    """`name` is a character as typed, or a key of `ringone.keyboard`."""
 
     name: str
     shift: bool = False
     alt: bool = False
     ctrl: bool = False
 
-
-NAMED_KEYS: dict[str, tuple[int, ...]] = {
-    "Escape": (0x01,),
-    "Backspace": (0x0E,),
-    "Tab": (0x0F,),
-    "Enter": (0x1C,),
-    **{f"F{number}": (0x3A + number,) for number in range(1, 11)},
-    "F11": (0x57,),
-    "F12": (0x58,),
-    "Home": (EXTENDED, 0x47),
-    "Up": (EXTENDED, 0x48),
-    "PageUp": (EXTENDED, 0x49),
-    "Left": (EXTENDED, 0x4B),
-    "Right": (EXTENDED, 0x4D),
-    "End": (EXTENDED, 0x4F),
-    "Down": (EXTENDED, 0x50),
-    "PageDown": (EXTENDED, 0x51),
-    "Insert": (EXTENDED, 0x52),
-    "Delete": (EXTENDED, 0x53),
-}
-_ROWS = (
-    # first make code, unshifted, shifted
-    (0x02, "1234567890-=", "!@#$%^&*()_+"),
-    (0x10, "qwertyuiop[]", "QWERTYUIOP{}"),
-    (0x1E, "asdfghjkl;'`", 'ASDFGHJKL:"~'),
-    (0x2B, "\\zxcvbnm,./", "|ZXCVBNM<>?"),
-    (0x39, " ", " "),
-)
-_PLAIN = {character: first + index for first, plain, _ in _ROWS for index, character in enumerate(plain)}
-_SHIFTED = {character: first + index for first, _, shifted in _ROWS for index, character in enumerate(shifted) if character != " "}
 
 CTRL_ALT_DELETE = Key("Delete", alt=True, ctrl=True)
 
@@ -80,18 +47,11 @@ _CONTROLS = {0x00: Key(" ", ctrl=True), 0x08: Key("Backspace"), 0x09: Key("Tab")
 
 def scancodes(key: Key) -> bytes:
     """Press and release, with the modifiers around it; b"" for what the keyboard does not have."""
-    shift = key.shift
-    if key.name in NAMED_KEYS:
-        make = bytes(NAMED_KEYS[key.name])
-    elif key.name in _PLAIN:
-        make = bytes((_PLAIN[key.name],))
-    elif key.name in _SHIFTED:
-        make, shift = bytes((_SHIFTED[key.name],)), True
-    else:
+    held = [name for name, wanted in (("ctrl", key.ctrl), ("alt", key.alt), ("shift", key.shift)) if wanted]
+    try:
+        return keyboard.together([*held, key.name])
+    except UnknownNameError:
         return b""
-    modifiers = [code for code, held in ((CTRL, key.ctrl), (ALT, key.alt), (SHIFT, shift)) if held]
-    release = make[:-1] + bytes((make[-1] | BREAK,))
-    return bytes(modifiers) + make + release + bytes(code | BREAK for code in reversed(modifiers))
 
 
 class KeyDecoder:
