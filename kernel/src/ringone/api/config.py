@@ -95,6 +95,18 @@ class Drive:
 
 
 @attrs.frozen(kw_only=True)
+class StorageController:
+    """A controller as its owner named it. `type` is VirtualBox's word for the chip: ``PIIX3``, ``PIIX4`` and ``ICH6`` carry the drives on ``ide``, ``I82078``
+    those on ``floppy``; others are kept and carry none."""
+
+    name: str
+    type: str
+    ports: int = 2
+    bootable: bool = True
+    host_io_cache: bool = True
+
+
+@attrs.frozen(kw_only=True)
 class SerialPort:
     """A UART at `io_base` on ISA interrupt `irq`; `driver` names a host driver of kind CharStream ("" = nothing connected)."""
 
@@ -149,7 +161,9 @@ class DriverConfig:
 
 @attrs.frozen(kw_only=True)
 class MachineConfig:
-    """A machine as its owner describes it. Frozen; `attrs.evolve` makes variants. `extra_data` keeps what RingOne does not interpret (VirtualBox ExtraData)."""
+    """A machine as its owner describes it. Frozen; `attrs.evolve` makes variants. `extra_data` keeps what RingOne does not interpret (VirtualBox ExtraData);
+    `unmodelled` is what a machine file says of hardware that RingOne does not have, under VBoxManage's names (``ioapic``, ``nic1``). Empty
+    `storage_controllers` mean those that the drives need."""
 
     name: str
     uuid: str = ""
@@ -164,6 +178,7 @@ class MachineConfig:
     boot_order: tuple[BootDevice, ...] = (BootDevice.FLOPPY, BootDevice.CDROM, BootDevice.DISK)
     boot_menu: bool = False
     linux: LinuxBoot | None = None
+    storage_controllers: tuple[StorageController, ...] = ()
     drives: tuple[Drive, ...] = ()
     serial_ports: tuple[SerialPort, ...] = ()
     debug_console: DriverConfig | None = None
@@ -176,6 +191,7 @@ class MachineConfig:
     triple_fault_reset: bool = True
     source: Path | None = None
     extra_data: Mapping[str, str] = attrs.field(factory=dict)
+    unmodelled: Mapping[str, str] = attrs.field(factory=dict)
 
 
 @attrs.frozen(kw_only=True)

@@ -9,11 +9,13 @@ from ringone.api.config import BootDevice, MachineConfig
 from ringone.api.errors import UnsupportedError
 
 from ringone_config_xml import schema
+from ringone_config_xml.controllers import read_controllers
 from ringone_config_xml.document import NEWEST_MINOR, Document, Element
 from ringone_config_xml.extradata import read_extras
 from ringone_config_xml.media import bare_uuid
 from ringone_config_xml.storage import read_drives
 from ringone_config_xml.uart import read_serial_ports
+from ringone_config_xml.unmodelled import read_unmodelled
 
 MIB = 1 << 20
 DEFAULT_VRAM_MB = 8
@@ -49,6 +51,7 @@ def read_machine(document: Document) -> MachineConfig:
         boot_order=_boot_order(document, hardware),
         boot_menu=document.text(document.find(hardware, "BIOS/BootMenu"), "mode", "MessageAndMenu") != "Disabled",
         linux=extras.linux,
+        storage_controllers=read_controllers(document),
         drives=read_drives(document, extras.drives),
         serial_ports=read_serial_ports(document, extras.serial),
         debug_console=extras.debug_console,
@@ -60,6 +63,7 @@ def read_machine(document: Document) -> MachineConfig:
         triple_fault_reset=_switch(document, hardware, "CPU/TripleFaultReset", False),
         source=document.path.absolute(),
         extra_data=extras.foreign,
+        unmodelled=read_unmodelled(document),
     )
     document.raise_problems()
     return config

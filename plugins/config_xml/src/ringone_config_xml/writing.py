@@ -9,6 +9,7 @@ from pathlib import Path
 from ringone.api.config import BootDevice, Drive, DriveKind, MachineConfig, SerialPort
 from ringone.api.errors import ConfigError, UnsupportedError
 
+from ringone_config_xml.controllers import write_controllers
 from ringone_config_xml.document import Document, Element
 from ringone_config_xml.editing import add, ensure, remove, set_attribute, set_text
 from ringone_config_xml.extradata import PAE, PREFIX, item_elements, items_of
@@ -16,6 +17,7 @@ from ringone_config_xml.media import MODES, TYPES, RegisteredImage, bare_uuid, r
 from ringone_config_xml.reading import BOOT_DEVICES, MIB
 from ringone_config_xml.storage import CONTROLLERS, OLD_STORAGE_MINOR, Place, attachments, controller_elements
 from ringone_config_xml.uart import port_attributes, port_elements
+from ringone_config_xml.unmodelled import write_unmodelled
 
 TCP_MINOR = 15
 """Serial ports over TCP came with settings version 1.15 (VirtualBox 5.0)."""
@@ -34,7 +36,9 @@ def apply(document: Document, old: MachineConfig, new: MachineConfig) -> None:
     _write_scalars(document, old, new)
     _write_boot_order(document, old, new)
     _write_serial_ports(document, old, new)
+    write_controllers(document, old, new)
     _write_drives(document, old, new)
+    write_unmodelled(document, old, new)
     _write_extra_data(document, old, new)
 
 
@@ -142,13 +146,13 @@ def _require_minor(document: Document, minor: int) -> None:
 
 
 def _write_drives(document: Document, old: MachineConfig, new: MachineConfig) -> None:
-    before = {_place(drive): drive for drive in old.drives}
+    elements = {attachment.place: attachment.element for attachment in attachments(document)}
+    before = {_place(drive): drive for drive in old.drives if _place(drive) in elements}
     after = {_place(drive): drive for drive in new.drives}
     if before == after:
         return
     if document.minor < OLD_STORAGE_MINOR:
         raise UnsupportedError(f"drives of a machine file of settings version 1.{document.minor} cannot be changed; accepted: 1.{OLD_STORAGE_MINOR} and later")
-    elements = {attachment.place: attachment.element for attachment in attachments(document)}
     for place in before.keys() - after.keys():
         remove(elements[place])
     for place, drive in after.items():
