@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import re
 
-from ringone.api.console import Frame, TextScreen
-from ringone_frontend_cli.terminal import GLYPHS, FewColours, Painter, TrueColours, view_of
+from ringone.api.console import GLYPHS, Frame, TextScreen
+from ringone_frontend_cli.terminal import FewColours, Painter, TrueColours, view_of
 
 SEQUENCE = re.compile(r"\x1b\[[?0-9;]*[A-Za-z]")
 PALETTE = tuple((0xAA * (n >> 2 & 1), 0xAA * (n >> 1 & 1), 0xAA * (n & 1)) for n in range(16))

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 from typing import Protocol
 
 import attrs
+
+_CONTROL_GLYPHS = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
+GLYPHS = _CONTROL_GLYPHS + bytes(range(0x20, 0x7F)).decode() + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
+"""The character that shows each code of code page 437, the pictures of control codes included."""
 
 
 @attrs.frozen
@@ -25,7 +30,7 @@ class TextScreen:
         lines = []
         for row in range(self.rows):
             line = self.cells[row * self.columns * 2 : (row + 1) * self.columns * 2 : 2]
-            lines.append(line.replace(b"\0", b" ").decode("cp437").rstrip())
+            lines.append(codecs.charmap_decode(line, "strict", GLYPHS)[0].rstrip())
         return "\n".join(lines).rstrip("\n")
 
 

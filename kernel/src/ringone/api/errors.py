@@ -129,3 +129,12 @@ class DiskFullError(MediumError):
 
 class StateError(RingOneError):
     """The operation does not fit the machine's state, for example pausing one that is powered off."""
+
+
+class WaitTimeoutError(RingOneError):
+    """What was waited for did not come in time. `screen` is what the screen showed at the end, "" where it has no text."""
+
+    def __init__(self, message: str, *, screen: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.screen = screen

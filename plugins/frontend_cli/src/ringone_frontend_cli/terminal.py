@@ -8,16 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import attrs
-from ringone.api.console import Frame, TextScreen
+from ringone.api.console import GLYPHS, Frame, TextScreen
 
 CSI = "\x1b["
 ENTER = f"{CSI}?1049h{CSI}2J"
 """The alternate screen, empty."""
 LEAVE = f"{CSI}0m{CSI}?25h{CSI}?1049l"
-
-_CONTROL_GLYPHS = " ☺☻♥♦♣♠•◘○◙♂♀♪♫☼►◄↕‼¶§▬↨↑↓→←∟↔▲▼"
-GLYPHS = _CONTROL_GLYPHS + bytes(range(0x20, 0x7F)).decode() + "⌂" + bytes(range(0x80, 0xFF)).decode("cp437") + " "
-"""The character that shows each code of code page 437, the pictures of control codes included."""
 
 Colour = tuple[int, int, int]
 MIN_LINES = 2
