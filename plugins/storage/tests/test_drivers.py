@@ -9,8 +9,8 @@ import attrs
 import pytest
 from ringone.api.drivers import DriverContext
 from ringone.api.errors import MediumError, UnknownNameError
-from ringone.api.media import AccessMode, MediumFormatSpec
-from ringone_storage.drivers import DISK_IMAGE, REMOVABLE_IMAGE, DiskImageOptions, RemovableImage, RemovableImageOptions, probe
+from ringone.api.media import AccessMode, MediumFormatSpec, find_format
+from ringone_storage.drivers import DISK_IMAGE, REMOVABLE_IMAGE, DiskImageOptions, RemovableImage, RemovableImageOptions
 from ringone_storage.raw import ISO, RAW, open_raw
 
 FORMATS = {"raw": RAW, "iso": ISO}
@@ -46,16 +46,16 @@ def bay(path: Path | None = None, block_size: int = 512) -> RemovableImage:
 
 
 def test_probing_knows_an_iso_and_takes_the_rest_for_raw(tmp_path: Path) -> None:
-    assert probe(FORMATS, iso(tmp_path, "cd.bin")) is ISO
-    assert probe(FORMATS, floppy(tmp_path, "a.iso")) is RAW
+    assert find_format(FORMATS, iso(tmp_path, "cd.bin")) is ISO
+    assert find_format(FORMATS, floppy(tmp_path, "a.iso")) is RAW
 
 
 def test_the_suffix_decides_between_two_formats_that_both_recognize_a_file(tmp_path: Path) -> None:
     other = attrs.evolve(ISO, name="udf", suffixes=(".udf",))
     formats = {**FORMATS, "udf": other}
-    assert probe(formats, iso(tmp_path, "cd.UDF")) is other
+    assert find_format(formats, iso(tmp_path, "cd.UDF")) is other
     with pytest.raises(MediumError, match="several disk image formats; give one of: iso, udf"):
-        probe(formats, iso(tmp_path, "cd.bin"))
+        find_format(formats, iso(tmp_path, "cd.bin"))
 
 
 def test_a_disk_image_is_opened_with_its_options(tmp_path: Path) -> None:

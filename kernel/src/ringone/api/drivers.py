@@ -74,10 +74,13 @@ class FixedDisk(BlockDevice, Protocol):
         """Forget that the content below layer `level` was kept; the present content stays. Without any layer left, it is written to the image."""
         ...
 
-    def switch(self, chain: Sequence[Path]) -> None:
+    def switch(self, chain: Sequence[Path], meanwhile: Callable[[], None] | None = None) -> None:
         """Go on with another image (and its parents, the image first) of the same size: after a snapshot its differencing child, at a restore another one.
         What was written so far is flushed to the old image. Where the new one cannot be opened, `MediumError` is raised and the old one stays.
-        Raises `StateError` while there are layers."""
+        Raises `StateError` while there are layers, and for disks whose writes are thrown away.
+
+        `meanwhile` is called while no image is open, so that images of both chains can be created, merged and given other parents there; where it raises,
+        the old chain is opened again."""
         ...
 
     @property

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,11 @@ import attrs
 
 from ringone.api import API_VERSION
 from ringone.api.drivers import BlockDevice
+from ringone.api.errors import MediumError, UnsupportedError
+
+PROBE_BYTES = 4096
+FALLBACK_FORMAT = "raw"
+"""What a file is whose format nobody recognizes."""
 
 Progress = Callable[[float], None]
 """Told how far long work is, from 0 to 1."""
@@ -37,6 +43,8 @@ class MediumVariant(enum.Enum):
     FIXED = "Fixed"
     DIFFERENCING = "Diff"
     """Holds what differs from its parent."""
+    STREAM = "Stream"
+    """Compressed and only ever written from front to back (VMDK in appliances)."""
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +105,13 @@ class ImageTools(Protocol):
         ...
 
     def set_uuid(self, path: Path, uuid: str) -> None: ...
+    def content(self, chain: Sequence[Path], folder: Path, progress: Progress = no_progress) -> AbstractContextManager[BlockDevice]:
+        """What a chain reads as, in blocks of 512 bytes, to be copied. Formats that have to be converted for it keep their scratch files in `folder`."""
+        ...
+
+    def clone(self, content: BlockDevice, new: NewMedium, progress: Progress = no_progress) -> MediumInfo:
+        """Create an image that holds a copy of `content`, whose capacity it takes. Refuses a path that exists."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -115,3 +130,45 @@ class MediumFormatSpec:
     open: Callable[[Sequence[Path], AccessMode, int], BlockDevice]
     tools: ImageTools | None = None
     api_version: int = API_VERSION
+
+
+def find_format(formats: Mapping[str, MediumFormatSpec], path: Path) -> MediumFormatSpec:
+    """The one format that recognizes the file; the suffix decides between several, raw is for what none recognizes. Raises `MediumError`."""
+    head = _read_head(path)
+    found = [spec for name, spec in sorted(formats.items()) if name != FALLBACK_FORMAT and spec.probe(path, head)]
+    if len(found) > 1:
+        found = [spec for spec in found if path.suffix.lower() in spec.suffixes] or found
+    if len(found) > 1:
+        raise MediumError(f"{path}: looks like several disk image formats; give one of: {', '.join(spec.name for spec in found)}")
+    return found[0] if found else formats[FALLBACK_FORMAT]
+
+
+def clone_medium(source: MediumFormatSpec, chain: Sequence[Path], target: MediumFormatSpec, new: NewMedium, progress: Progress = no_progress) -> MediumInfo:
+    """Copy what a chain of one format reads as into a new image of the same or another format."""
+    if target.tools is None:
+        raise UnsupportedError(f"{new.path}: {target.name} images cannot be created")
+    prepared = 0.0
+
+    def preparing(done: float) -> None:
+        nonlocal prepared
+        prepared = done / 2
+        progress(prepared)
+
+    opened: AbstractContextManager[BlockDevice]
+    if source.tools is None:
+        opened = closing(source.open(chain, AccessMode.READ_ONLY, 512))
+    else:
+        opened = source.tools.content(chain, new.path.parent, preparing)
+    with opened as content:
+        return target.tools.clone(content, new, lambda done: progress(prepared + done * (1 - prepared)))
+
+
+def _read_head(path: Path) -> bytes:
+    try:
+        if not (path.is_file() or path.is_block_device()):
+            what = "neither a regular file nor a block device" if path.exists() else "No such file"
+            raise MediumError(f"{path}: cannot open the disk image: {what}")
+        with path.open("rb") as file:
+            return file.read(PROBE_BYTES)
+    except OSError as error:
+        raise MediumError(f"{path}: cannot open the disk image: {error.strerror or error}") from error

@@ -48,6 +48,8 @@ def driver(drive: Drive) -> DriverConfig:
     options = {"mode": drive.mode.value, "block_size": str(BLOCK_SIZES[drive.kind])}
     if drive.image is not None:
         options["path"] = str(drive.image)
+    if drive.parents:
+        options["parents"] = "\n".join(str(parent) for parent in drive.parents)
     if drive.format:
         options["format"] = drive.format
     return DriverConfig(slot=slot(drive), type="disk-image" if drive.kind is DriveKind.DISK else "removable-image", options=options)

@@ -56,16 +56,6 @@ def medium_error(path: Path, doing: str, error: OSError) -> MediumError:
     return kind(f"{path}: cannot {doing}: {error.strerror or error}")
 
 
-def read_head(path: Path, size: int) -> bytes:
-    """The first bytes of an image, for probing."""
-    _require_image(path)
-    try:
-        with path.open("rb") as file:
-            return file.read(size)
-    except OSError as error:
-        raise medium_error(path, "read the disk image", error) from error
-
-
 class HostFile:
     """`size` is the file's size in bytes when it was opened, and grows with writes behind it."""
 
