@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import logging
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ringone.api.errors import AddressOverlapError, AssemblyError, BackendError, ConfigError, DeviceError
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange, MemoryBlock, MemoryListener, MmioRead, MmioWrite, PageKind
 from ringone.hostmemory import BlockStore, StoredBlock, reserve
+from ringone.keptmemory import KeptMemory, Run, keep_memory
 from ringone.shadowing import ShadowingLog
 from ringone.widths import ALL_ONES, WIDEST, width_mask
 
@@ -81,6 +82,7 @@ class AddressSpace:
         self._log = log or logging.getLogger("ringone.memory")
         self._store = BlockStore(ram_bytes)
         self._view = self._store.view
+        self._kept: KeptMemory | None = None
         self.ram_size = ram_bytes
         self.kinds = bytearray(PAGE_COUNT)
         self._places = memoryview(reserve(PAGE_COUNT * 8)).cast("q")
@@ -116,6 +118,24 @@ class AddressSpace:
     def backing_address(self) -> int:
         return self._store.address
 
+    @property
+    def kept(self) -> KeptMemory:
+        """What the backing was when it was kept last; after assembly only."""
+        if self._kept is None:
+            self._kept = keep_memory(self.backing, self.backing_address)
+        return self._kept
+
+    def replaced(self, runs: Iterable[Run]) -> None:
+        """Pages of the backing were given another content behind everybody's back: tell the processor, wherever it sees them."""
+        if self._code_changed is None:
+            return
+        shown = [(region.first_offset, region.first_offset + region.size, region.base) for region in self._regions if region.enabled and not region.handlers]
+        for first, end in runs:
+            for start, stop, base in shown:
+                low, high = max(first << PAGE_SHIFT, start), min(end << PAGE_SHIFT, stop)
+                if low < high:
+                    self._code_changed(base + low - start, high - low)
+
     def block(self, owner: str, name: str, size: int) -> StoredBlock:
         """Zeroed host memory, rounded up to pages; at assembly only."""
         return self._store.add(owner, name, size)
@@ -128,6 +148,9 @@ class AddressSpace:
 
     def close(self) -> None:
         """The machine is gone: do not wait for the garbage collector to return its memory to the host."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         self._store.release()
 
     def map_memory(

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ringone.api.cpu import CpuState, SegmentState, TableState
 from ringone.api.errors import PluginError, SnapshotError
-from ringone.snapshot.codec import INLINE_BYTES, dump, load
+from ringone.snapshot.codec import dump, load
 
 
 class Mode(enum.Enum):
@@ -71,16 +71,6 @@ def test_a_cpu_state_survives() -> None:
         fpu=bytes(512),
     )
     assert load(CpuState, json.loads(json.dumps(dump(state)))) == state
-
-
-def test_long_byte_strings_become_blobs_where_there_is_a_place() -> None:
-    chip = Chip(fifo=bytes(INLINE_BYTES + 1))
-    blobs: dict[str, bytes] = {}
-    saved = dump(chip, blobs=blobs, name="uart")
-    assert blobs == {"uart.fifo": chip.fifo}
-    assert load(Chip, saved, blobs=blobs) == chip
-    with pytest.raises(SnapshotError, match=r"fifo: the blob 'uart\.fifo' is missing"):
-        load(Chip, saved, blobs={})
 
 
 def changed(**changes: Any) -> Any:

@@ -61,10 +61,30 @@ class VmSession(Protocol):
     def frame_generation(self) -> int: ...
     def text_screen(self) -> TextScreen | None: ...
     def save_state(self) -> bytes:
-        """The whole state (not disk contents) as a container (`ringone.snapshot`); the machine goes on."""
+        """The whole state (not disk contents) as the bytes of a state file (`ringone.snapshot`); the machine goes on."""
         ...
 
-    def load_state(self, container: bytes) -> None: ...
+    def load_state(self, container: bytes) -> None:
+        """Replace the whole state in place. The machine goes on running or stays paused as it was; one that was off or stuck is paused afterwards.
+        A state that does not fit is a `SnapshotError` and changes nothing."""
+        ...
+
+    def take_checkpoint(self) -> int:
+        """Keep the whole state in memory, fixed disks included, and name it by a number that is never used again; the machine goes on.
+
+        While there are checkpoints, what the guest writes to fixed disks stays in memory. Removable media and what host drivers sent are not part of it.
+        """
+        ...
+
+    def roll_back(self, checkpoint: int) -> None:
+        """Go back to a checkpoint in place, in milliseconds; it can be gone back to again, later ones are forgotten. Virtual time goes back too.
+        The machine goes on running or stays paused as it was; one that was off or stuck is paused afterwards."""
+        ...
+
+    def drop_checkpoint(self, checkpoint: int) -> None:
+        """Forget a checkpoint; the present state and the other checkpoints stay. With the last one, disks get what was written to them."""
+        ...
+
     def state_hash(self) -> str:
         """SHA-256 over the whole state: equal for equal states."""
         ...

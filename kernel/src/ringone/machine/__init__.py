@@ -7,8 +7,21 @@ from ringone.config import check_config, load_config
 from ringone.machine.plan import make_plan
 from ringone.machine.session import Session
 from ringone.plugins import PluginRegistry
+from ringone.snapshot.image import StateImage
+from ringone.snapshot.statefile import StateFileInfo, describe_state_file, read_state_file, rebase_state_file, write_state_file
 
-__all__ = ["Session", "check_config", "create_session", "load_config"]
+__all__ = [
+    "Session",
+    "StateFileInfo",
+    "StateImage",
+    "check_config",
+    "create_session",
+    "describe_state_file",
+    "load_config",
+    "read_state_file",
+    "rebase_state_file",
+    "write_state_file",
+]
 
 
 def create_session(config: MachineConfig, registry: PluginRegistry) -> Session:

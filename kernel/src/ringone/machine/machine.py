@@ -13,12 +13,16 @@ from ringone.api.errors import BackendError, DeviceError, RingOneError, StateErr
 from ringone.api.events import MachineReset, MachineState, MediumFull, StateChanged, StateRestored, StateSaved
 from ringone.machine import saving
 from ringone.machine.builder import assemble, guarded
+from ringone.machine.checkpoints import Checkpoints
+from ringone.machine.disks import Chains, FixedDisks
 from ringone.machine.events import EventDispatcher
 
 if TYPE_CHECKING:
     from ringone.api.media import MediumFormatSpec
     from ringone.machine.commands import CommandQueue
     from ringone.machine.plan import Plan
+    from ringone.snapshot.image import StateImage
+    from ringone.snapshot.sections import SectionData
 
 POWERED_OFF, RUNNING, PAUSED, STUCK, ABORTED = MachineState
 ENDED = frozenset({POWERED_OFF, STUCK, ABORTED})
@@ -32,7 +36,7 @@ ALLOWED: Mapping[str, frozenset[MachineState]] = {
     "send input to": frozenset({RUNNING, PAUSED}),
     "interrupt": frozenset({RUNNING, PAUSED}),
     "save": frozenset({RUNNING, PAUSED}),
-    "restore": frozenset({POWERED_OFF, RUNNING, PAUSED}),
+    "restore": frozenset({POWERED_OFF, RUNNING, PAUSED, STUCK}),
     "hash": frozenset({POWERED_OFF, RUNNING, PAUSED, STUCK}),
 }
 
@@ -57,6 +61,8 @@ class Machine:
         self._reset_pending = self._power_off_pending = False
         self._pause_reason = ""
         self.parts = assemble(plan, media_formats, self)
+        self._disks = FixedDisks(self.parts.drivers)
+        self._checkpoints = Checkpoints(self.parts, self._disks)
         commands.connect(self.parts.cpu.request_exit)
 
     # --- what parts ask for (`ringone.machine.builder.Host`)
@@ -185,27 +191,61 @@ class Machine:
         self._require("interrupt")
         self.parts.cpu.pulse_nmi()
 
-    def save_state(self) -> bytes:
+    def capture(self, disks: Chains) -> StateImage:
+        """Copy the whole state and put other images under the fixed disks, in one moment. Where a disk's cannot be opened, nothing has changed."""
         self._require("save")
-        container = saving.save(self.parts)
+        with self._disks.switched(disks):
+            image = saving.capture(self.parts)
         self._announce(StateSaved(self.parts.clock.now_ns()))
-        return container
+        return image
 
-    def load_state(self, container: bytes) -> None:
-        """Replace the whole state. A container of another machine changes nothing; where a part refuses its section half-way, the machine is powered off."""
+    def check_state(self, sections: Mapping[str, SectionData], memory_sizes: Mapping[str, int]) -> None:
+        """Raise what `restore` would for a state that does not fit."""
+        saving.check(self.parts, sections, memory_sizes)
+
+    def restore(self, image: StateImage, disks: Chains) -> None:
+        """Replace the whole state, and put other images under the fixed disks. Where something fails, the old state is still there, or the machine is powered
+        off because a part refuses that too."""
         self._require("restore")
-        sections = saving.read(self.parts, container)
-        self._used = True
+        state = saving.check(self.parts, image.sections, {name: len(data) for name, data in image.memory.items()})
         try:
-            saving.restore(self.parts, sections)
-        except BaseException:
+            with self._disks.switched(disks):
+                saving.restore(self.parts, state, image.memory)
+        except saving.BrokenState:
             if self.state is not POWERED_OFF:
                 self.power_off("the saved state could not be restored")
             raise
+        self._restored()
+
+    def switch_disks(self, disks: Chains) -> None:
+        """Put other images under the fixed disks; all or none."""
+        with self._disks.switched(disks):
+            pass
+
+    def _restored(self) -> None:
+        self._used = True
         self._forget_requests()
-        if self.state is POWERED_OFF:
+        if self.state in ENDED:
             self._enter(PAUSED, "restored")
         self._announce(StateRestored(self.parts.clock.now_ns()))
+
+    def take_checkpoint(self) -> int:
+        self._require("save")
+        return self._checkpoints.take()
+
+    def roll_back(self, checkpoint: int) -> None:
+        """Back to a checkpoint, in place. A part that refuses what it gave itself is broken, and the machine with it."""
+        self._require("restore")
+        wanted = self._checkpoints.find(checkpoint)
+        try:
+            self._checkpoints.roll_back(wanted)
+        except Exception as error:
+            self.abort(error)
+            raise
+        self._restored()
+
+    def drop_checkpoint(self, checkpoint: int) -> None:
+        self._checkpoints.drop(self._checkpoints.find(checkpoint))
 
     def state_hash(self) -> str:
         self._require("hash")

@@ -15,16 +15,22 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ringone.api.errors import StateError
 from ringone.api.events import MachineState
+from ringone.api.media import Progress, no_progress
 from ringone.machine.commands import CommandQueue
 from ringone.machine.machine import ENDED, Machine
 from ringone.machine.runloop import RunLoop
+from ringone.snapshot.statefile import OpenStateFile, dump_state, open_state, open_state_file
 
 if TYPE_CHECKING:
     from ringone.api.config import MachineConfig
     from ringone.api.console import Frame, TextScreen
     from ringone.api.snapshot import MachineKeeper
+    from ringone.machine.disks import Chains
     from ringone.machine.plan import Plan
     from ringone.plugins import PluginRegistry
+    from ringone.snapshot.image import StateImage
+
+NO_DISKS: Chains = {}
 
 T = TypeVar("T")
 
@@ -148,10 +154,44 @@ class Session:
     # --- state and insight
 
     def save_state(self) -> bytes:
-        return self._do(self._machine.save_state)
+        return dump_state(self.capture())
 
     def load_state(self, container: bytes) -> None:
-        self._do(self._machine.load_state, container)
+        self._load(open_state(container), {}, no_progress)
+
+    def capture(self, disks: Chains = NO_DISKS) -> StateImage:
+        """A copy of the whole state, to be written by `ringone.snapshot.statefile.write_state_file` while the guest goes on: it waits only for the copying.
+        In the same moment other images are put under the fixed disks that are named; where that fails, nothing has changed."""
+        return self._do(self._machine.capture, disks)
+
+    def restore(self, image: StateImage, disks: Chains = NO_DISKS) -> None:
+        """Replace the whole state in place and put other images under the fixed disks that are named, in one step: where it fails, the old state and the old
+        images are still there. The machine goes on running or stays paused as it was; one that was off or stuck is paused afterwards. Raises `SnapshotError`,
+        `MediumError`, and `StateError` where disks have checkpoints."""
+        self._do(self._machine.restore, image, disks)
+
+    def restore_file(self, path: Path, disks: Chains = NO_DISKS, progress: Progress = no_progress) -> None:
+        """`restore` from a state file. The old state goes on running until the file has been checked and unpacked."""
+        with open_state_file(path) as state:
+            self._load(state, disks, progress)
+
+    def _load(self, state: OpenStateFile, disks: Chains, progress: Progress) -> None:
+        self._do(self._machine.check_state, state.sections, state.memory_sizes)
+        self.restore(state.load(progress), disks)
+
+    def switch_disks(self, disks: Chains) -> None:
+        """Put other images of the same sizes under fixed disks, by ``component.slot``; all or none. Raises `MediumError`, and `StateError` where they have
+        checkpoints."""
+        self._do(self._machine.switch_disks, disks)
+
+    def take_checkpoint(self) -> int:
+        return self._do(self._machine.take_checkpoint)
+
+    def roll_back(self, checkpoint: int) -> None:
+        self._do(self._machine.roll_back, checkpoint)
+
+    def drop_checkpoint(self, checkpoint: int) -> None:
+        self._do(self._machine.drop_checkpoint, checkpoint)
 
     def state_hash(self) -> str:
         return self._do(self._machine.state_hash)

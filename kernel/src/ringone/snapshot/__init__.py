@@ -1,1 +1,1 @@
-"""Saved states: attrs objects to JSON and back (`codec`), devices to sections (`sections`), sections and memory to one file (`container`)."""
+"""Saved states: attrs objects to JSON and back (`codec`), devices to sections (`sections`), a whole machine as data (`image`) and as files (`statefile`)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import attrs
@@ -21,17 +20,17 @@ class SectionData:
     state: Json
 
 
-def save_device(component: str, spec: DeviceSpec, device: Device[Any], blobs: MutableMapping[str, bytes] | None = None) -> SectionData:
-    return SectionData(spec.name, spec.state_version, dump(device.save_state(), blobs=blobs, name=component))
+def save_device(component: str, spec: DeviceSpec, device: Device[Any]) -> SectionData:
+    return SectionData(spec.name, spec.state_version, dump(device.save_state(), name=component))
 
 
-def check_device_section(component: str, spec: DeviceSpec, section: SectionData, blobs: Mapping[str, bytes] | None = None) -> Any:
+def check_device_section(component: str, spec: DeviceSpec, section: SectionData) -> Any:
     """The state object of a section, without touching any device: a machine checks all sections before it loads the first."""
     if section.kind != spec.name:
         raise SnapshotError(f"{component}: saved by a {section.kind!r}, but this machine has a {spec.name!r} there")
     if section.version != spec.state_version:
         raise SnapshotError(f"{component}: saved state has version {section.version}; {spec.name!r} accepts version {spec.state_version}")
-    return load(spec.state, section.state, blobs=blobs, name=component)
+    return load(spec.state, section.state, name=component)
 
 
 def load_device(component: str, device: Device[Any], state: Any) -> None:
