@@ -157,10 +157,10 @@ def test_no_access_raises_and_the_state_survives_a_snapshot(steps: list[Step], r
     with powered_on(config, registry) as pc, powered_on(config, registry) as other:
         for act in steps:
             act(pc)
-        saved = pc.machine.capture({})
+        saved = pc.machine.capture()
         expected = pc.machine.state_hash()
 
-        other.machine.restore(saved, {})
+        other.machine.restore(saved)
 
         assert other.machine.state_hash() == expected
         other.let_pass(1_000_000)

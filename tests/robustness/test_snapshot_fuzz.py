@@ -84,11 +84,11 @@ def forged(saved: bytes, section: str, path: Path_, value: Any) -> bytes:
 
 
 def save(pc: Pc) -> bytes:
-    return dump_state(pc.machine.capture({}))
+    return dump_state(pc.machine.capture())
 
 
 def load(pc: Pc, data: bytes) -> None:
-    pc.machine.restore(open_state(data).load(), {})
+    pc.machine.restore(open_state(data).load())
 
 
 def assert_refused_or_loaded(pc: Pc, data: bytes) -> None:

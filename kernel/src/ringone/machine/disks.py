@@ -8,45 +8,70 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ringone.api.drivers import FixedDisk
-from ringone.api.errors import MediumError, UnknownNameError
+from ringone.api.errors import RingOneError, UnknownNameError
 
 Chains = Mapping[str, Sequence[Path]]
 """By ``component.slot``: an image and its parents, the image first."""
+NO_DISKS: Chains = {}
 
 log = logging.getLogger(__name__)
+
+
+def nothing() -> None:
+    """For disks that nothing is done with while they are closed."""
 
 
 class FixedDisks:
     """`layers` of a disk are named by the checkpoint that pushed them."""
 
     def __init__(self, drivers: Mapping[str, Any]) -> None:
-        self.disks: dict[str, FixedDisk] = {slot: driver for slot, driver in drivers.items() if hasattr(driver, "push_layer")}
+        self.disks: dict[str, FixedDisk] = {}
+        for slot, driver in drivers.items():
+            if hasattr(driver, "push_layer") and not any(driver is disk for disk in self.disks.values()):
+                self.disks[slot] = driver
         self._layers: dict[str, list[int]] = {slot: [] for slot in self.disks}
 
-    @contextlib.contextmanager
-    def switched(self, chains: Chains) -> Iterator[None]:
-        """Switch these disks; back again where one fails or the body does."""
-        for slot in chains:
-            if slot not in self.disks:
-                raise UnknownNameError("fixed disk", slot, list(self.disks))
-        with contextlib.ExitStack() as undo:
-            for slot, chain in chains.items():
-                disk, former = self.disks[slot], tuple(self.disks[slot].chain)
-                disk.switch(chain)
-                undo.callback(self._switch_back, slot, former)
-            yield
-            undo.pop_all()
+    def chains(self) -> dict[str, tuple[Path, ...]]:
+        """What the disks stand on, by the first slot that each is in."""
+        return {slot: tuple(disk.chain) for slot, disk in self.disks.items()}
 
-    def _switch_back(self, slot: str, former: Sequence[Path]) -> None:
+    @contextlib.contextmanager
+    def switched(self, chains: Chains, meanwhile: Callable[[], None] = nothing) -> Iterator[None]:
+        """Switch these disks; back again where one cannot or the body fails. `meanwhile` is called while none of them is open."""
+        if unknown := sorted(chains.keys() - self.disks.keys()):
+            raise UnknownNameError("fixed disk", unknown[0], list(self.disks))
+        former = self.chains()
+        self._switch(tuple(chains.items()), meanwhile, former)
         try:
-            self.disks[slot].switch(former)
-        except MediumError:
-            log.exception("%s: cannot go back to %s", slot, former[0])
+            yield
+        except BaseException:
+            self._switch_back(former)
+            raise
+
+    def _switch(self, chains: Sequence[tuple[str, Sequence[Path]]], meanwhile: Callable[[], None], former: Chains) -> None:
+        """The first disk, and inside of its switching the others."""
+        if not chains:
+            meanwhile()
+            return
+        (slot, chain), *others = chains
+        try:
+            self.disks[slot].switch(chain, lambda: self._switch(others, meanwhile, former))
+        except BaseException:
+            self._switch_back({slot: former[slot] for slot, _ in others})
+            raise
+
+    def _switch_back(self, former: Chains) -> None:
+        for slot, chain in former.items():
+            if tuple(self.disks[slot].chain) != tuple(chain):
+                try:
+                    self.disks[slot].switch(chain)
+                except RingOneError:
+                    log.exception("%s: cannot go back to %s", slot, chain[0])
 
     def push(self, name: int) -> None:
         """Keep the present content of every disk."""

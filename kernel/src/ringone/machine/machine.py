@@ -14,7 +14,7 @@ from ringone.api.events import MachineReset, MachineState, MediumFull, StateChan
 from ringone.machine import saving
 from ringone.machine.builder import assemble, guarded
 from ringone.machine.checkpoints import Checkpoints
-from ringone.machine.disks import Chains, FixedDisks
+from ringone.machine.disks import NO_DISKS, Chains, FixedDisks, nothing
 from ringone.machine.events import EventDispatcher
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Machine:
         self._reset_pending = self._power_off_pending = False
         self._pause_reason = ""
         self.parts = assemble(plan, media_formats, self)
-        self._disks = FixedDisks(self.parts.drivers)
-        self._checkpoints = Checkpoints(self.parts, self._disks)
+        self.disks = FixedDisks(self.parts.drivers)
+        self._checkpoints = Checkpoints(self.parts, self.disks)
         commands.connect(self.parts.cpu.request_exit)
 
     # --- what parts ask for (`ringone.machine.builder.Host`)
@@ -191,10 +191,10 @@ class Machine:
         self._require("interrupt")
         self.parts.cpu.pulse_nmi()
 
-    def capture(self, disks: Chains) -> StateImage:
+    def capture(self, disks: Chains = NO_DISKS, meanwhile: Callable[[], None] = nothing) -> StateImage:
         """Copy the whole state and put other images under the fixed disks, in one moment. Where a disk's cannot be opened, nothing has changed."""
         self._require("save")
-        with self._disks.switched(disks):
+        with self.disks.switched(disks, meanwhile):
             image = saving.capture(self.parts)
         self._announce(StateSaved(self.parts.clock.now_ns()))
         return image
@@ -203,13 +203,13 @@ class Machine:
         """Raise what `restore` would for a state that does not fit."""
         saving.check(self.parts, sections, memory_sizes)
 
-    def restore(self, image: StateImage, disks: Chains) -> None:
+    def restore(self, image: StateImage, disks: Chains = NO_DISKS, meanwhile: Callable[[], None] = nothing) -> None:
         """Replace the whole state, and put other images under the fixed disks. Where something fails, the old state is still there, or the machine is powered
         off because a part refuses that too."""
         self._require("restore")
         state = saving.check(self.parts, image.sections, {name: len(data) for name, data in image.memory.items()})
         try:
-            with self._disks.switched(disks):
+            with self.disks.switched(disks, meanwhile):
                 saving.restore(self.parts, state, image.memory)
         except saving.BrokenState:
             if self.state is not POWERED_OFF:
@@ -217,10 +217,10 @@ class Machine:
             raise
         self._restored()
 
-    def switch_disks(self, disks: Chains) -> None:
+    def switch_disks(self, disks: Chains, meanwhile: Callable[[], None]) -> None:
         """Put other images under the fixed disks; all or none."""
-        with self._disks.switched(disks):
-            pass
+        with self.disks.switched(disks, meanwhile):
+            """Nothing else changes."""
 
     def _restored(self) -> None:
         self._used = True

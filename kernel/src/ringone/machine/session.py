@@ -17,6 +17,7 @@ from ringone.api.errors import StateError
 from ringone.api.events import MachineState
 from ringone.api.media import Progress, no_progress
 from ringone.machine.commands import CommandQueue
+from ringone.machine.disks import NO_DISKS, Chains, nothing
 from ringone.machine.machine import ENDED, Machine
 from ringone.machine.runloop import RunLoop
 from ringone.snapshot.statefile import OpenStateFile, dump_state, open_state, open_state_file
@@ -25,12 +26,9 @@ if TYPE_CHECKING:
     from ringone.api.config import MachineConfig
     from ringone.api.console import Frame, TextScreen
     from ringone.api.snapshot import MachineKeeper
-    from ringone.machine.disks import Chains
     from ringone.machine.plan import Plan
     from ringone.plugins import PluginRegistry
     from ringone.snapshot.image import StateImage
-
-NO_DISKS: Chains = {}
 
 T = TypeVar("T")
 
@@ -159,16 +157,16 @@ class Session:
     def load_state(self, container: bytes) -> None:
         self._load(open_state(container), {}, no_progress)
 
-    def capture(self, disks: Chains = NO_DISKS) -> StateImage:
+    def capture(self, disks: Chains = NO_DISKS, meanwhile: Callable[[], None] = nothing) -> StateImage:
         """A copy of the whole state, to be written by `ringone.snapshot.statefile.write_state_file` while the guest goes on: it waits only for the copying.
-        In the same moment other images are put under the fixed disks that are named; where that fails, nothing has changed."""
-        return self._do(self._machine.capture, disks)
+        In the same moment other images are put under the fixed disks that are named (`switch_disks`); where that fails, nothing has changed."""
+        return self._do(self._machine.capture, disks, meanwhile)
 
-    def restore(self, image: StateImage, disks: Chains = NO_DISKS) -> None:
+    def restore(self, image: StateImage, disks: Chains = NO_DISKS, meanwhile: Callable[[], None] = nothing) -> None:
         """Replace the whole state in place and put other images under the fixed disks that are named, in one step: where it fails, the old state and the old
         images are still there. The machine goes on running or stays paused as it was; one that was off or stuck is paused afterwards. Raises `SnapshotError`,
-        `MediumError`, and `StateError` where disks have checkpoints."""
-        self._do(self._machine.restore, image, disks)
+        and what `switch_disks` raises."""
+        self._do(self._machine.restore, image, disks, meanwhile)
 
     def restore_file(self, path: Path, disks: Chains = NO_DISKS, progress: Progress = no_progress) -> None:
         """`restore` from a state file. The old state goes on running until the file has been checked and unpacked."""
@@ -179,10 +177,14 @@ class Session:
         self._do(self._machine.check_state, state.sections, state.memory_sizes)
         self.restore(state.load(progress), disks)
 
-    def switch_disks(self, disks: Chains) -> None:
-        """Put other images of the same sizes under fixed disks, by ``component.slot``; all or none. Raises `MediumError`, and `StateError` where they have
-        checkpoints."""
-        self._do(self._machine.switch_disks, disks)
+    def disk_chains(self) -> Chains:
+        """The images in use of all fixed disks, each with its parents."""
+        return self._do(self._machine.disks.chains)
+
+    def switch_disks(self, disks: Chains, meanwhile: Callable[[], None] = nothing) -> None:
+        """Put other images of the same sizes under fixed disks; all or none. `meanwhile` is called while none of them is open. Raises `MediumError`, and
+        `StateError` where they have checkpoints or their writes are thrown away."""
+        self._do(self._machine.switch_disks, disks, meanwhile)
 
     def take_checkpoint(self) -> int:
         return self._do(self._machine.take_checkpoint)
@@ -211,6 +213,10 @@ class Session:
     def subscribe(self, observer: Callable[[object], None]) -> Callable[[], None]:
         unsubscribe = self._do(self._machine.events.subscribe, observer)
         return lambda: self._do(unsubscribe)
+
+    def announce(self, event: object) -> None:
+        """Tell the observers of something that happened around the machine."""
+        self._machine.emit(event)
 
     def request(self, command: Callable[[], T]) -> Future[T]:
         if not self._is_own_thread():
