@@ -12,10 +12,24 @@ import attrs
 from ringone.api import API_VERSION
 from ringone.api.config import MachineConfig
 from ringone.api.console import Frame, TextScreen
+from ringone.api.cpu import CpuState
 from ringone.api.events import MachineState
 from ringone.api.snapshot import MachineKeeper
 
 T = TypeVar("T")
+
+
+class SerialLine(Protocol):
+    """A serial port's line as others than its driver see it. All may be called from any thread."""
+
+    def listen(self, listener: Callable[[bytes], None]) -> Callable[[], None]:
+        """`listener(data)` is called on the machine's thread with what the guest says from now on, a few bytes at a time, and must not block; the returned
+        function ends that."""
+        ...
+
+    def send(self, data: bytes) -> int:
+        """Queue bytes for the guest, before what comes from the driver. Returns how many it has not yet taken; too many are a `StateError`."""
+        ...
 
 
 class VmSession(Protocol):
@@ -35,6 +49,8 @@ class VmSession(Protocol):
 
     keeper: MachineKeeper | None
     """The machine's place on disk; None for one that has none (``ringone run`` with options)."""
+    serial_lines: Mapping[int, SerialLine]
+    """By slot; empty where the machine's serial ports are not shared (`ringone.machine.create_shared_session`)."""
 
     def start(self) -> None:
         """Power on; returns when the guest's first instruction is about to run."""
@@ -90,6 +106,10 @@ class VmSession(Protocol):
         ...
 
     def read_memory(self, address: int, size: int) -> bytes: ...
+    def registers(self) -> CpuState:
+        """The processor's registers, as the guest sees them."""
+        ...
+
     def change_medium(self, drive: str, image: Path | None, *, force: bool = False) -> None:
         """`drive` is the component and slot (``ide.drive10``); None ejects."""
         ...

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import attrs
+
 from ringone.api.config import MachineConfig
 from ringone.config import check_config, load_config
+from ringone.machine.lines import share_serial_ports
 from ringone.machine.plan import make_plan
 from ringone.machine.session import Session
 from ringone.plugins import PluginRegistry
@@ -32,3 +35,12 @@ def create_session(config: MachineConfig, registry: PluginRegistry) -> Session:
     """
     check_config(config, registry)
     return Session(make_plan(config, registry), registry)
+
+
+def create_shared_session(config: MachineConfig, registry: PluginRegistry) -> Session:
+    """`create_session` for a machine whose serial ports frontends listen and talk to: `VmSession.serial_lines`."""
+    check_config(config, registry)
+    shared, registry, lines = share_serial_ports(config, registry)
+    session = Session(attrs.evolve(make_plan(shared, registry), config=config), registry)
+    session.serial_lines = lines
+    return session

@@ -25,6 +25,8 @@ from ringone.snapshot.statefile import OpenStateFile, dump_state, open_state, op
 if TYPE_CHECKING:
     from ringone.api.config import MachineConfig
     from ringone.api.console import Frame, TextScreen
+    from ringone.api.cpu import CpuState
+    from ringone.api.frontends import SerialLine
     from ringone.api.snapshot import MachineKeeper
     from ringone.machine.plan import Plan
     from ringone.plugins import PluginRegistry
@@ -39,6 +41,7 @@ class Session:
     def __init__(self, plan: Plan, registry: PluginRegistry) -> None:
         self.config: MachineConfig = plan.config
         self.keeper: MachineKeeper | None = None
+        self.serial_lines: Mapping[int, SerialLine] = {}
         self._registry = registry
         self._commands = CommandQueue()
         self._closing = threading.Lock()
@@ -200,6 +203,9 @@ class Session:
 
     def read_memory(self, address: int, size: int) -> bytes:
         return self._do(self._machine.parts.memory.read, address, size)
+
+    def registers(self) -> CpuState:
+        return self._do(self._machine.parts.cpu.save_state)
 
     def change_medium(self, drive: str, image: Path | None, *, force: bool = False) -> None:
         self._do(self._machine.change_medium, drive, image)
