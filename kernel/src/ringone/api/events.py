@@ -40,6 +40,34 @@ class StateRestored:
 
 
 @attrs.frozen
+class SnapshotTaken:
+    uuid: str
+    name: str
+
+
+@attrs.frozen
+class SnapshotDeleted:
+    uuid: str
+    name: str
+
+
+@attrs.frozen
+class SnapshotRestored:
+    """The running machine was put back in place."""
+
+    uuid: str
+    name: str
+
+
+@attrs.frozen
+class SnapshotChanged:
+    """It has another name or description."""
+
+    uuid: str
+    name: str
+
+
+@attrs.frozen
 class MediumFull:
     """The host ran out of room for `component`'s image; the machine has paused."""
 
