@@ -1,0 +1,72 @@
+"""What a machine answers, as frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import attrs
+
+from ringone.api.events import MachineState
+from ringone.client.calls import Response
+
+T = TypeVar("T")
+
+
+@attrs.frozen(kw_only=True)
+class MachineInfo:
+    name: str
+    uuid: str
+    state: MachineState = attrs.field(converter=MachineState)
+    pid: int
+    backend: str
+    virtual_ns: int
+    uptime_s: float
+
+
+@attrs.frozen(kw_only=True)
+class KeyboardInfo:
+    """`leds`: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock. `pending` bytes are not yet taken by the guest."""
+
+    leds: int
+    pending: int
+
+
+@attrs.frozen(kw_only=True)
+class Match:
+    """What was waited for. `groups` are a regular expression's. `start` and `end` are positions on a serial port, None elsewhere."""
+
+    text: str
+    groups: tuple[str | None, ...] = attrs.field(converter=tuple)
+    start: int | None
+    end: int | None
+    virtual_ns: int
+
+
+@attrs.frozen(kw_only=True)
+class Cells:
+    """A text screen. `rows` are untrimmed; `attributes` has two hexadecimal digits a cell: background and foreground, indices into `palette` (``#rrggbb``)."""
+
+    columns: int
+    rows: tuple[str, ...] = attrs.field(converter=tuple)
+    attributes: tuple[str, ...] = attrs.field(converter=tuple)
+    cursor: Mapping[str, int] | None
+    palette: tuple[str, ...] = attrs.field(converter=tuple)
+
+
+@attrs.frozen(kw_only=True)
+class Event:
+    """`kind` is the name of a class of `ringone.api.events`, `fields` what it has."""
+
+    kind: str
+    fields: Mapping[str, Any]
+
+
+def record(kind: type[T]) -> Callable[[Response], T]:
+    """Reads an answer that is one `kind`; what it does not know is left out."""
+    return lambda response: make(kind, response.json())
+
+
+def make(kind: type[T], fields: Mapping[str, Any]) -> T:
+    names = [attribute.name for attribute in attrs.fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: fields[name] for name in names if name in fields})
