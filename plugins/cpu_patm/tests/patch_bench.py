@@ -16,7 +16,7 @@ import attrs
 from ringone.testing.cpu_bench import descriptor
 from ringone_cpu_patm import state_page
 from ringone_cpu_patm.generators import generate
-from ringone_cpu_patm.patch_code import VIRTUAL_FLAGS_TARGET, PatchCode, Restore
+from ringone_cpu_patm.patch_code import VIRTUAL_IF_TARGET, PatchCode, Restore
 from unicorn import UC_ARCH_X86, UC_HOOK_CODE, UC_HOOK_INTR, UC_MODE_32, unicorn_py3
 from unicorn import x86_const as x86
 
@@ -37,7 +37,6 @@ BASE = 0x1000
 """Of the segment in FS. GS is null."""
 
 IF, IOPL, NT, RF = 0x200, 0x3000, 0x4000, 0x10000
-VIRTUAL = IF | IOPL
 VISIBLE = 0x3F7FD7 & ~RF
 HLT = 0xF4
 IRETD = b"\xcf"
@@ -209,7 +208,7 @@ def patched(region: bytes, guest: Guest, *, count_hits: bool = True) -> Outcome:
     patch = generate(region, REGION, address=PATCH, state=STATE, count_hits=count_hits)
     processor.uc.mem_write(PATCH, patch.code)
     processor.uc.mem_write(STATE, state_page_of(guest))
-    processor.run(guest, region, PATCH, guest.flags & ~IOPL | IF)
+    processor.run(guest, region, PATCH, guest.flags | IF)
     return _believed(processor.outcome(), patch, _state_word)
 
 
@@ -222,7 +221,7 @@ def state_page_of(guest: Guest) -> bytes:
     page = bytearray(b"\xa5" * state_page.SIZE)
     page[state_page.HITS : state_page.CPUID] = bytes(state_page.CPUID - state_page.HITS)
     words = {
-        state_page.VIRTUAL_FLAGS: guest.flags & VIRTUAL,
+        state_page.VIRTUAL_IF: guest.flags & IF,
         state_page.PENDING: IF if guest.pending else 0,
         state_page.KERNEL_CS: KERNEL_CODE,
         state_page.SYSEXIT_CS: USER_CODE,
@@ -254,19 +253,17 @@ def _believed(real: Outcome, patch: PatchCode, word: Callable[[int], int]) -> Ou
     if inside:
         mark = patch.marks[bisect.bisect_right([mark.offset for mark in patch.marks], offset) - 1]
         eip, restore = (gates[offset].guest_eip, gates[offset].restore) if offset in gates else (mark.guest_eip, mark.restore)
-    registers, virtual_flags = list(real.registers), word(state_page.VIRTUAL_FLAGS)
-    for target, source in restore:
-        if target == VIRTUAL_FLAGS_TARGET:
-            virtual_flags = word(source)
-        else:
-            registers[target] = word(source)
+    values = {**dict(enumerate(real.registers)), VIRTUAL_IF_TARGET: word(state_page.VIRTUAL_IF)}
+    values.update((target, word(source)) for target, source in restore)
+    virtual_if = values.pop(VIRTUAL_IF_TARGET)
+    assert not virtual_if & ~IF
     return attrs.evolve(
         real,
         gate=inside and offset in gates,
         vector=None if offset in gates else real.vector,
         eip=eip,
-        registers=tuple(registers),
-        flags=real.flags & ~VIRTUAL | virtual_flags & VIRTUAL,
+        registers=tuple(values.values()),
+        flags=real.flags & ~IF | virtual_if,
         cs=real.cs & ~1 if real.cs & 3 == 1 else real.cs,
         ss=real.ss & ~1 if real.ss & 3 == 1 else real.ss,
     )

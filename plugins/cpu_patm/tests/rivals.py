@@ -123,7 +123,7 @@ def _compare(scenario: Scenario, bench: type[PagedBench], options: PatmOptions) 
 def compare(scenario: Scenario, *, bench: type[PagedBench] = PagedBench, options: PatmOptions | None = None) -> Result:
     """Run the scenario on both; fails the test where anything but the statistics differs."""
     _reference(bench)
-    result = in_child(lambda: _compare(scenario, bench, options or PatmOptions()))
+    result = in_child(lambda: _compare(scenario, bench, options or PatmOptions(hits=True)))
     assert isinstance(result, Result), result
     assert not result.differences, "\n".join(result.differences)
     return result

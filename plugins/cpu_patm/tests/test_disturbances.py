@@ -127,7 +127,7 @@ def test_interrupts_at_random_places_are_all_delivered_and_change_nothing(seed: 
 
 def test_exit_requests_from_another_thread_lose_nothing() -> None:
     def program() -> Result:
-        bench = PagedBench(lambda context: PatmBackend(context, PatmOptions()))
+        bench = PagedBench(lambda context: PatmBackend(context, PatmOptions(hits=True)))
         bench.map_pages()
         bench.memory.write(CODE, assemble(f"mov edi, 500; {LOOP}; hlt", CODE))
         bench.cpu.load_state(bench.protected_state())

@@ -1,4 +1,4 @@
-"""Every patch against the original instructions: random registers, flags, operands, stacks and waiting interrupts; gates, faults and relocation."""
+"""Every patch against the original instructions: random registers, flags, operands and stacks; gates, faults and relocation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ringone.testing.cpu_bench import assemble
 from ringone_cpu_patm import state_page
 from ringone_cpu_patm.generators import generate
-from ringone_cpu_patm.patch_code import CannotPatch, Gate, Kind
+from ringone_cpu_patm.patch_code import CannotPatch, Kind
 
 from plugins.cpu_patm.tests.patch_bench import (
     CODE,
@@ -41,7 +41,7 @@ from plugins.cpu_patm.tests.patch_bench import (
 )  # fmt: skip
 
 TF, AC, VM, VIF, VIP, ID = 0x100, 0x40000, 0x20000, 0x80000, 0x100000, 0x200000
-GUEST_FLAGS = 0xCD5 | IF | IOPL | NT | AC | ID
+GUEST_FLAGS = 0xCD5 | IF | NT | AC | ID
 
 Words = st.SearchStrategy[int]
 ANY_WORD = st.integers(0, 0xFFFFFFFF)
@@ -77,13 +77,26 @@ def test_cli_clears_the_virtual_if_and_nothing_else(guest: Guest) -> None:
 
 
 @given(guests())
-def test_sti_sets_the_virtual_if_or_lets_a_waiting_interrupt_in(guest: Guest) -> None:
-    compare(assemble("sti", REGION), guest, gate=guest.pending)
+def test_sti_sets_the_virtual_if_and_nothing_else(guest: Guest) -> None:
+    compare(assemble("sti", REGION), guest)
+
+
+@given(guests())
+def test_sti_in_the_midst_of_a_patch_lets_a_waiting_interrupt_in(guest: Guest) -> None:
+    region = assemble("sti; cli", REGION)
+    assert patched(region, guest) == (state_before(region, guest) if guest.pending else original(region, guest))
+
+
+@pytest.mark.parametrize(("text", "size"), [("popfd", 4), ("popf", 2)])
+@given(guest=guests(image=ANY_WORD.map(lambda image: image & ~(TF | IOPL))))
+def test_popf_in_the_midst_of_a_patch_lets_a_waiting_interrupt_in(text: str, size: int, guest: Guest) -> None:
+    gate = has_stack_for(guest, size) and bool(guest.frame[0] & IF) and guest.pending
+    compare(assemble(f"{text}; cli", REGION), guest, gate=gate)
 
 
 @pytest.mark.parametrize("text", ["pushfd", "pushf"])
 @given(guest=guests())
-def test_pushf_shows_the_virtual_if_and_iopl(text: str, guest: Guest) -> None:
+def test_pushf_shows_the_virtual_if(text: str, guest: Guest) -> None:
     compare(assemble(text, REGION), guest)
 
 
@@ -93,9 +106,9 @@ def has_stack_for(guest: Guest, size: int) -> bool:
 
 @pytest.mark.parametrize(("text", "size"), [("popfd", 4), ("popf", 2)])
 @given(guest=guests(image=ANY_WORD | ANY_WORD.map(lambda image: image & ~TF)))
-def test_popf_takes_if_and_iopl_and_asks_for_the_vmm_on_tf_or_a_waiting_interrupt(text: str, size: int, guest: Guest) -> None:
+def test_popf_takes_if_and_asks_for_the_vmm_on_tf_and_iopl(text: str, size: int, guest: Guest) -> None:
     image = guest.frame[0]
-    gate = has_stack_for(guest, size) and bool(image & TF or (image & IF and guest.pending))
+    gate = has_stack_for(guest, size) and bool(image & (TF | IOPL))
     compare(assemble(text, REGION), guest, gate=gate)
 
 
@@ -118,7 +131,7 @@ def iret_needs_the_vmm(guest: Guest) -> bool:
     _, cs, image, *_ = guest.frame
     breakpoint_at_target = image & RF and guest.words[state_page.DR + 28] & 0xFF
     to_vmm = breakpoint_at_target if cs & 0xFFFF == KERNEL_CODE else cs & 3 != 3 or not image & IF
-    return bool(guest.flags & NT or image & IRET_GATES or (image & IF and guest.pending) or to_vmm)
+    return bool(guest.flags & NT or image & IRET_GATES or to_vmm)
 
 
 @given(interrupted())
@@ -326,7 +339,7 @@ def test_marks_start_at_each_instruction_and_lead_out_at_the_end() -> None:
     jump = firsts[REGION + 4].offset
     assert patch.code[jump] == 0xE9
     assert PATCH + jump + 5 + struct.unpack_from("<i", patch.code, jump + 1)[0] & 0xFFFFFFFF == REGION + 4
-    assert patch.gates == (Gate(offset=len(patch.code) - 1, guest_eip=REGION + 3),)
+    assert patch.gates == ()
 
 
 @pytest.mark.parametrize("zf", [0, 0x40], ids=["not_taken", "taken"])

@@ -41,7 +41,7 @@ class ClockPolicy(enum.Enum):
 class CpuConfig:
     """`backend` names a plugin's CPU backend; `options` is text for its options class."""
 
-    backend: str = "recompiler"
+    backend: str = "patm"
     options: Mapping[str, str] = attrs.field(factory=dict)
     model: CpuModel = CpuModel()
 

@@ -28,7 +28,7 @@ from ringone_cpu_patm import generators, state_page, vmm_memory
 from ringone_cpu_patm.descriptor_shadow import DescriptorShadow
 from ringone_cpu_patm.emulation import Emulator
 from ringone_cpu_patm.options import PatmOptions
-from ringone_cpu_patm.patch_code import VIRTUAL_FLAGS_TARGET, Gate, Kind
+from ringone_cpu_patm.patch_code import VIRTUAL_IF_TARGET, Gate, Kind
 from ringone_cpu_patm.patch_manager import PatchManager
 from ringone_cpu_patm.raw_mode import RawMode
 from ringone_cpu_patm.vmm_memory import VmmMemory
@@ -36,7 +36,7 @@ from ringone_cpu_patm.window import WindowManager
 from ringone_cpu_patm.world import UnicornWorld, Watch
 
 _VECTOR_GP = 13
-_W_STIS = state_page.HITS // 4 + Kind.STI
+_W_STI_RAN = state_page.STI_RAN // 4
 _SELECTOR_FAULTS = (10, 11, 12)
 _SHORT_STRETCH = 20_000
 _LONG_STRETCH = 400_000
@@ -59,13 +59,13 @@ class PatmBackend(RecompilerBackend):
         self._mode = RawMode(self._world, self._memory, self._shadow)
         self._scanning = options.scanning
         self._patches.patching = options.patching
+        self._patches.count_hits = options.hits
         self._fill_cpuid_table()
         self._once = ""
         """Why the next block runs on the recompiler, whatever the state."""
         self._last_reason = ""
         self._from_gate = False
         """Whether the last trap was a patch's gate."""
-        self._stis = 0
         self.stretches = (_SHORT_STRETCH, _LONG_STRETCH)
         self._stretch = _SHORT_STRETCH
         self._changed_pages: set[int] = set()
@@ -120,7 +120,6 @@ class PatmBackend(RecompilerBackend):
         self._refusals[reason] += 1
         if self._world.deprivileged:
             self._world.reprivilege()
-        self._world.set_interrupt_waiting(self._intr)
         self._mode.stale = True
         result = super()._execute(allowance)
         self._after_run()
@@ -172,8 +171,8 @@ class PatmBackend(RecompilerBackend):
         if place is not None:
             q[Q_EIP] = place.guest_eip
             for target, word in place.restore:
-                if target == VIRTUAL_FLAGS_TARGET:
-                    state[state_page.VIRTUAL_FLAGS // 4] = state[word // 4]
+                if target == VIRTUAL_IF_TARGET:
+                    state[state_page.VIRTUAL_IF // 4] = state[word // 4]
                 else:
                     q[target] = state[word // 4]
         elif q[Q_EIP] in self._patches.shadowed and self._has_run_sti():
@@ -183,8 +182,9 @@ class PatmBackend(RecompilerBackend):
 
     def _has_run_sti(self) -> bool:
         """Whether any patch for STI has run since the last time: a branch may lead behind one too, and must not hold interrupts up for ever."""
-        before, self._stis = self._stis, self._memory.state[_W_STIS]
-        return self._stis != before
+        state = self._memory.state
+        ran, state[_W_STI_RAN] = bool(state[_W_STI_RAN]), 0
+        return ran
 
     def _resume(self) -> None:
         """After a trap: on in raw mode where nothing is against it."""
@@ -285,8 +285,7 @@ class PatmBackend(RecompilerBackend):
 
     def set_intr(self, level: bool) -> None:
         super().set_intr(level)
-        if self._mode.entered:
-            self._mode.interrupt_line(level)
+        self._mode.interrupt_line(level)
 
     def reset(self) -> None:
         super().reset()

@@ -16,6 +16,7 @@ JUMP_SIZE = 5
 _ENTRIES_THAT_COUNT = 3
 _MOST_BEFORE = 10
 _MOST_BEHIND = 6
+_LONGEST_TAIL = 4
 _STAYS = (FlowControl.NEXT, FlowControl.CONDITIONAL_BRANCH)
 _ENDS = (FlowControl.RETURN, FlowControl.UNCONDITIONAL_BRANCH, FlowControl.INDIRECT_BRANCH)
 
@@ -29,7 +30,8 @@ def _is_filling(instruction: Instruction) -> bool:
 
 @attrs.frozen(kw_only=True)
 class Patch:
-    """Patch code for the region ``[start, end)`` of a page (offsets), which a jump at `start` leads to. `offset`: of the code, in the window."""
+    """Patch code for the region ``[start, end)`` of a page (offsets), which a jump at `start` leads to. `offset`: of the code, in the window. It may go on
+    with what follows the region (`CodePage.tail`)."""
 
     start: int
     end: int
@@ -127,6 +129,25 @@ class CodePage:
             if instruction.flow_control not in _STAYS:
                 break
         return start, best
+
+    def tail(self, start: int, end: int) -> int:
+        """Where a function ends that has only a few instructions left behind a region, all of which can be carried over: patch code that runs to its end
+        need not come back. The instructions themselves stay as they are. The region's own end where there is no such."""
+        last = self._last(start, end)
+        if last.flow_control != FlowControl.NEXT or generators.is_left_to_the_vmm(last):
+            return end
+        behind = end
+        for _ in range(_LONGEST_TAIL):
+            instruction = self.decode(behind)
+            following = behind + instruction.len
+            if instruction.is_invalid or following > PAGE_SIZE or self.touches(behind, following) or generators.is_sensitive(instruction):
+                break
+            behind = following
+            if instruction.flow_control in _ENDS:
+                return behind
+            if instruction.flow_control != FlowControl.NEXT:
+                break
+        return end
 
     def _ends(self, offset: int) -> list[int]:
         """Where a region with the instruction at `offset` in it may end, the nearest first."""

@@ -6,11 +6,11 @@ import enum
 
 import attrs
 
-VIRTUAL_FLAGS_TARGET = 8
-"""In a `restore` table, beside the general registers 0 to 7: the state page's VIRTUAL_FLAGS."""
+VIRTUAL_IF_TARGET = 8
+"""In a `restore` table, beside the general registers 0 to 7: the state page's VIRTUAL_IF."""
 
 Restore = tuple[tuple[int, int], ...]
-"""Pairs of a target (general register number in encoding order, or VIRTUAL_FLAGS_TARGET) and the offset of the word in the state page that holds its value."""
+"""Pairs of a target (general register number in encoding order, or VIRTUAL_IF_TARGET) and the offset of the word in the state page that holds its value."""
 
 
 class Kind(enum.IntEnum):

@@ -53,6 +53,7 @@ class PatchManager:
         self._make_scanner = make_scanner
         self.window_base = 0
         self.patching = True
+        self.count_hits = False
         self._pages: dict[int, CodePage] = {}
         self._refused: dict[int, int] = {}
         """Guest-physical pages that must not run at ring 1, and the linear page through which their view, all HLT, is shown."""
@@ -382,13 +383,15 @@ class PatchManager:
 
     def _generate(self, known: CodePage, start: int, end: int) -> Patch | None:
         place = self._memory.code_used
+        tail = known.tail(start, end)
         try:
             code = generators.generate(
-                known.content[start:end],
+                known.content[start:tail],
                 known.base + start,
                 address=self.window_base + place,
                 state=self.window_base + vmm_memory.STATE,
                 redirect={known.base + offset: self.window_base + patch.offset for offset, patch in known.entry_patches.items()},
+                count_hits=self.count_hits,
             )
         except CannotPatch:
             return None
@@ -396,7 +399,7 @@ class PatchManager:
         patch = Patch(start=start, end=end, offset=place, code=code)
         self._by_start[place] = patch
         bisect.insort(self._starts, place)
-        if code.kinds and code.kinds[-1] is Kind.STI and known.content[end - 1] == _STI:
+        if code.kinds and code.kinds[-1] is Kind.STI and known.content[tail - 1] == _STI:
             self.shadowed.add(known.base + end)
         return patch
 

@@ -43,12 +43,10 @@ from ringone_cpu_patm.vmm_memory import VmmMemory
 from ringone_cpu_patm.world import World
 
 _PROTECTED_PAGING = CR0_PE | CR0_PG
-_VIRTUAL = FLAG_IF | FLAG_IOPL
-_PENDING = FLAG_IF
 _DEBUG_BREAKPOINTS = 0xFF
 _LONGEST_LIMIT = 0xFFFFFFFF
 _Q_DR = layout.DR // 8
-_W_FLAGS = state_page.VIRTUAL_FLAGS // 4
+_W_IF = state_page.VIRTUAL_IF // 4
 _W_PENDING = state_page.PENDING // 4
 _W_CR0 = state_page.CR0 // 4
 _W_CR2 = state_page.CR2 // 4
@@ -69,6 +67,7 @@ class RawMode:
         self._env = world.env
         self._memory = memory
         self._state = memory.state
+        self._virtual_if = memory.address + vmm_memory.STATE + state_page.VIRTUAL_IF
         self._shadow = shadow
         self.window_base = 0
         self.entered = False
@@ -92,9 +91,9 @@ class RawMode:
         if q[_Q_DR + 7] & _DEBUG_BREAKPOINTS:
             return "breakpoints"
         ring = d[D_HFLAGS] & HF_CPL
+        if eflags & FLAG_IOPL:
+            return "I/O privilege"
         if ring == 3:
-            if eflags & FLAG_IOPL:
-                return "I/O privilege"
             return None if eflags & FLAG_IF else "interrupts off in ring 3"
         if ring or self.rings_used:
             return "rings 1 and 2"
@@ -112,11 +111,10 @@ class RawMode:
         """From the guest's true state, which `refusal` accepts, to the deprivileged one."""
         q, d, state = self._env.q, self._env.d, self._state
         self._shadow.sync()
-        virtual = q[Q_EFLAGS] & _VIRTUAL
-        q[Q_EFLAGS] = q[Q_EFLAGS] & ~FLAG_IOPL | FLAG_IF
-        state[_W_FLAGS] = virtual
-        state[_W_PENDING] = _PENDING if interrupt_waits else 0
-        self._world.set_interrupt_waiting(interrupt_waits and bool(virtual & FLAG_IF))
+        state[_W_IF] = q[Q_EFLAGS] & FLAG_IF
+        q[Q_EFLAGS] |= FLAG_IF
+        self.interrupt_line(interrupt_waits)
+        self._world.take_interrupts_by(self._virtual_if)
         self._show_system_registers()
         if not d[D_HFLAGS] & HF_CPL:
             self._shadow.show_kernel_cs(d[D_SELECTOR[CS]])
@@ -154,7 +152,7 @@ class RawMode:
     def leave(self) -> None:
         """Back to the guest's true state; EIP may still lie in patch memory."""
         q, d = self._env.q, self._env.d
-        q[Q_EFLAGS] = q[Q_EFLAGS] & ~_VIRTUAL | self._state[_W_FLAGS] & _VIRTUAL
+        q[Q_EFLAGS] = q[Q_EFLAGS] & ~(FLAG_IF | FLAG_IOPL) | self._state[_W_IF] & FLAG_IF
         if d[D_HFLAGS] & HF_CPL == 1:
             d[D_HFLAGS] &= ~HF_CPL
             d[D_SELECTOR[CS]] &= 0xFFFC
@@ -164,9 +162,8 @@ class RawMode:
                 d[D_FLAGS[register]] &= ~DPL
         q[Q_BASE[GDT]], d[D_LIMIT[GDT]] = self._gdt
         q[Q_BASE[LDT]], d[D_LIMIT[LDT]] = self._ldt
+        self._world.take_interrupts_by(0)
         self.entered = False
 
     def interrupt_line(self, level: bool) -> None:
-        """INTR has changed while the deprivileged state is on."""
-        self._state[_W_PENDING] = _PENDING if level else 0
-        self._world.set_interrupt_waiting(level and bool(self._state[_W_FLAGS] & FLAG_IF))
+        self._state[_W_PENDING] = FLAG_IF if level else 0

@@ -52,8 +52,8 @@ class World(Protocol):
         """INVLPG of a linear address."""
         ...
 
-    def set_interrupt_waiting(self, waiting: bool) -> None:
-        """Return from `run` as soon as the real EFLAGS.IF allows."""
+    def take_interrupts_by(self, address: int) -> None:
+        """While an interrupt waits, return from `run` as soon as bit 9 of the word at a host address allows; 0: of EFLAGS."""
         ...
 
     @property
@@ -102,7 +102,7 @@ class UnicornWorld:
         self.stop_here = engine.stop_here
         self.flush_tlb = engine.flush_tlb
         self.invalidate_page = engine.invalidate_page
-        self.set_interrupt_waiting = engine.set_interrupt_waiting
+        self.take_interrupts_by = engine.take_interrupts_by
         self.locate = engine.paging.locate
         self.region_is_mapped = engine.paging.region_is_mapped
         self.content = engine.pages.content

@@ -71,6 +71,7 @@ _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 _ZERO = ctypes.c_uint64(0)
 """For arguments: cheaper than converting an int each time."""
 _STOPPED_WORD = stubs.STOPPED // 8
+_INTERRUPT_FLAG_WORD = stubs.INTERRUPT_FLAG // 8
 _TR_FLAGS = D_FLAGS[TR]
 
 
@@ -190,6 +191,8 @@ class Engine:
         words = self._words
         words[stubs.EMU_STOP // 8] = unicorn.emu_stop_address
         words[stubs.ENV // 8] = self.env.address
+        self._eflags_address = self.env.address + layout.EFLAGS
+        self.take_interrupts_by(0)
         words[stubs.CLASSES // 8] = ctypes.addressof(anchors[0])
         words[stubs.FRAMES // 8] = ctypes.addressof(anchors[1])
         words[stubs.PATIENCE // 8] = ctypes.addressof(anchors[2])
@@ -330,6 +333,10 @@ class Engine:
         """Stop at the first block at which the guest can take an interrupt."""
         self._interrupt_waiting[0] = waiting
 
+    def take_interrupts_by(self, address: int) -> None:
+        """Have bit 9 of the 32-bit word at a host address say whether the guest can take an interrupt; 0 for EFLAGS itself."""
+        self._words[_INTERRUPT_FLAG_WORD] = address or self._eflags_address
+
     def can_interrupt(self) -> bool:
         """EFLAGS.IF is set and no STI or MOV SS shadow holds."""
         return bool(self.env.q[Q_EFLAGS] & FLAG_IF) and not self.env.d[D_HFLAGS] & HF_INHIBIT_IRQ
@@ -429,7 +436,9 @@ class Engine:
             self._budget[0] -= size
 
     def _wants_attention(self) -> bool:
-        return bool(self._interrupt_waiting[0] and self.can_interrupt()) or not self.env.d[D_FLAGS[TR]] & DESC_P
+        accepts = ctypes.c_uint32.from_address(self._words[_INTERRUPT_FLAG_WORD]).value & FLAG_IF
+        waits = self._interrupt_waiting[0] and accepts and not self.env.d[D_HFLAGS] & HF_INHIBIT_IRQ
+        return bool(waits) or not self.env.d[D_FLAGS[TR]] & DESC_P
 
     def _edge_hook(self, _uc: int, block: int, _previous: int, _user: int) -> None:
         """A block was translated and will run next."""

@@ -23,6 +23,7 @@ from ringone_cpu_recompiler.stubs import (
     FILLS,
     FLUSHES,
     FRAMES,
+    INTERRUPT_FLAG,
     PATIENCE,
     SLOW_EDGE,
     SLOW_FILL,
@@ -74,9 +75,10 @@ def _block_stub() -> Assembler:
     code.label("attention")
     code.mem_imm(Code.CMP_RM32_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)
     code.branch(Code.JNE_REL32_64, "stop")
-    code.load(Register.RAX, control, ENV, wide=True)
-    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.EFLAGS), FLAG_IF)
+    code.load(Register.RAX, control, INTERRUPT_FLAG, wide=True)
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX), FLAG_IF)
     code.branch(Code.JE_REL32_64, "go on")
+    code.load(Register.RAX, control, ENV, wide=True)
     code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.HFLAGS), HF_INHIBIT_IRQ)
     code.branch(Code.JNE_REL32_64, "go on")
     code.label("stop")

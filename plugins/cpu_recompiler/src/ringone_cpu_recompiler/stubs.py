@@ -56,7 +56,9 @@ FLUSHES = 144
 """32 bits: how often `Engine.flush_tlb` dropped the TLB."""
 FILLED = 152
 """Address of a word for each 4 MiB of linear addresses: FLUSHES when something there was filled last."""
-CONTROL_SIZE = 160
+INTERRUPT_FLAG = 160
+"""Address of the word whose bit 9 says whether the guest takes interrupts: EFLAGS, or the virtual one of a deprivileged kernel."""
+CONTROL_SIZE = 168
 
 # What kind of event `deliver` is to deliver.
 KIND_SOFTWARE = 1 << 0

@@ -6,13 +6,13 @@ What patch code may rely on: it runs at CPL 1 with IF 1 and IOPL 0, CS and SS ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, Instruction, Register
 
 from ringone_cpu_patm.generators import flags, selectors, sysexit, system
-from ringone_cpu_patm.generators.emitter import SAVED, Emitter
+from ringone_cpu_patm.generators.emitter import Emitter
 from ringone_cpu_patm.generators.relocate import branch_inside, carry_over, is_branch_inside, refusal, refused_target, transfers_control
 from ringone_cpu_patm.patch_code import CannotPatch, Kind, PatchCode
 
@@ -116,6 +116,8 @@ def generate(code: bytes, guest_eip: int, *, address: int, state: int, redirect:
             _gate(emitter, instruction)
         elif kind is not None:
             emitter.begin(kind, instruction.ip32)
+            emitter.ends_here = instruction.ip == last.ip and instruction.next_ip32 not in redirect
+            emitter.leads_to_patches = _leads_to_patches(region, instruction, redirect)
             _GENERATORS[kind](emitter, instruction)
         else:
             emitter.begin_carried_over(instruction.ip32)
@@ -125,12 +127,29 @@ def generate(code: bytes, guest_eip: int, *, address: int, state: int, redirect:
     return emitter.finish()
 
 
+def _leads_to_patches(region: Sequence[Instruction], behind: Instruction, redirect: Mapping[int, int]) -> bool:
+    """Whether something else is replaced between an instruction and the guest's own code."""
+    following = [instruction for instruction in region if instruction.ip > behind.ip]
+    targets = {instruction.near_branch32 for instruction in following} | {region[-1].next_ip32}
+    return any(kind_of(instruction) is not None for instruction in following) or not targets.isdisjoint(redirect)
+
+
 def kind_of(instruction: Instruction) -> Kind | None:
     """What the instruction would be replaced as; None if nothing replaces it, sensitive or not."""
     if instruction.code in _MOVES_TO_SELECTOR:
         return Kind.MOV_TO_SELECTOR if instruction.op0_register in _DATA_SEGMENTS else None
     by_source = _KINDS_BY_SOURCE.get(instruction.code)
     return by_source.get(instruction.op1_register) if by_source is not None else _KINDS.get(instruction.code)
+
+
+def is_left_to_the_vmm(instruction: Instruction) -> bool:
+    """Whether a patch can only have a gate for the instruction."""
+    return kind_of(instruction) is None and refusal(instruction) is not None
+
+
+def is_sensitive(instruction: Instruction) -> bool:
+    """Whether the instruction must not run as it is, in a patch."""
+    return kind_of(instruction) is not None or refusal(instruction) is not None
 
 
 def _decode(code: bytes, guest_eip: int) -> list[Instruction]:
@@ -149,7 +168,5 @@ def _decode(code: bytes, guest_eip: int) -> list[Instruction]:
 def _gate(emitter: Emitter, instruction: Instruction) -> None:
     """The instruction is the VMM's to do."""
     emitter.begin(Kind.GATE, instruction.ip32)
-    emitter.store(SAVED, Register.EAX)
-    emitter.count_with(Register.EAX)
-    emitter.load(Register.EAX, SAVED)
+    emitter.count_quietly()
     emitter.gate()

@@ -28,7 +28,7 @@ IMAGE = state_page.SCRATCH + 12
 """The EFLAGS image that an instruction pops."""
 IMAGE_EIP = state_page.SCRATCH + 16
 IMAGE_CS = state_page.SCRATCH + 20
-SAVED_VIRTUAL_FLAGS = state_page.SCRATCH + 24
+SAVED_VIRTUAL_IF = state_page.SCRATCH + 24
 VALUE = state_page.SCRATCH + 28
 """What is about to be delivered, or the real EFLAGS."""
 
@@ -47,6 +47,10 @@ class Emitter:
         self.redirect = redirect
         self.asm = Assembler(32)
         self.guest_eip = 0
+        self.ends_here = True
+        """Whether the guest's own code comes right behind the instruction whose turn it is."""
+        self.leads_to_patches = False
+        """Whether there are other replacements, of this patch or another one, before the guest's own code comes: only there are interrupts noticed."""
         self.kind = Kind.GATE
         self._address = address
         self._state = state
@@ -108,6 +112,13 @@ class Emitter:
             self.load(register, self._counter())
             self.add(register, 1)
             self.store(self._counter(), register)
+
+    def count_quietly(self) -> None:
+        """Count a hit; clobbers neither flags nor registers."""
+        if self._count_hits:
+            self.asm.mem_reg(Code.XCHG_RM32_R32, self.word(self._counter()), Register.EAX)
+            self.add(Register.EAX, 1)
+            self.asm.mem_reg(Code.XCHG_RM32_R32, self.word(self._counter()), Register.EAX)
 
     def count(self) -> None:
         """Count a hit; clobbers the flags, no register."""

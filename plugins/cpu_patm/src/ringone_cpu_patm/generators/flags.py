@@ -1,4 +1,4 @@
-"""Replacements for CLI, STI, PUSHF, POPF and IRET: IF and IOPL live in the state page, every other flag in the processor."""
+"""Replacements for CLI, STI, PUSHF, POPF and IRET: IF lives in the state page, every other flag in the processor. IOPL is 0: raw mode refuses others."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Callable
 from iced_x86 import Code, Instruction, MemoryOperand, Register
 
 from ringone_cpu_patm import state_page
-from ringone_cpu_patm.generators.emitter import IMAGE, IMAGE_CS, IMAGE_EIP, SAVED, SAVED_ESP, SAVED_FLAGS, SAVED_VIRTUAL_FLAGS, VALUE, Emitter
-from ringone_cpu_patm.patch_code import VIRTUAL_FLAGS_TARGET
+from ringone_cpu_patm.generators.emitter import IMAGE, IMAGE_CS, IMAGE_EIP, SAVED, SAVED_ESP, SAVED_FLAGS, SAVED_VIRTUAL_IF, VALUE, Emitter
+from ringone_cpu_patm.patch_code import VIRTUAL_IF_TARGET
 
 TF = 1 << 8
 IF = 1 << 9
@@ -26,30 +26,35 @@ ESP = 4
 
 
 def cli(emitter: Emitter, _: Instruction) -> None:
-    emitter.keep_flags()
-    emitter.count()
-    emitter.asm.mem_imm(Code.AND_RM8_IMM8, emitter.word(state_page.VIRTUAL_FLAGS + 1), ~(IF >> 8))
-    emitter.give_flags_back()
+    emitter.count_quietly()
+    emitter.asm.mem_imm(Code.MOV_RM32_IMM32, emitter.word(state_page.VIRTUAL_IF), 0)
 
 
 def sti(emitter: Emitter, _: Instruction) -> None:
-    emitter.keep_flags()
-    emitter.count()
-    emitter.asm.mem_imm(Code.CMP_RM32_IMM8, emitter.word(state_page.PENDING), 0)
-    emitter.gate_if(Code.JNE_REL32_32, emitter.give_flags_back)
-    emitter.asm.mem_imm(Code.OR_RM8_IMM8, emitter.word(state_page.VIRTUAL_FLAGS + 1), IF >> 8)
-    emitter.give_flags_back()
+    """A waiting interrupt is noticed where the guest's own code goes on; `STI_RAN` puts it an instruction behind that where it would come too early."""
+    emitter.count_quietly()
+    if emitter.leads_to_patches:
+        nothing_waits = f"nothing waits {len(emitter.asm)}"
+        emitter.store(SAVED, Register.ECX)
+        emitter.load(Register.ECX, state_page.PENDING)
+        emitter.asm.branch(Code.JECXZ_REL8_32, nothing_waits)
+        emitter.load(Register.ECX, SAVED)
+        emitter.gate()
+        emitter.asm.label(nothing_waits)
+        emitter.load(Register.ECX, SAVED)
+    for word, value in ((state_page.VIRTUAL_IF, IF), (state_page.STI_RAN, 1)):
+        emitter.asm.mem_imm(Code.MOV_RM32_IMM32, emitter.word(word), value)
 
 
 def pushf(emitter: Emitter, instruction: Instruction) -> None:
-    """The real IF is 1 and the real IOPL 0, so one LEA makes the guest's image without touching a flag."""
+    """The real IF is 1, so one LEA makes the guest's image without touching a flag."""
+    emitter.count_quietly()
     emitter.store(SAVED, Register.EAX)
-    emitter.count_with(Register.EAX)
     emitter.store(SAVED_ESP, Register.ESP)
     emitter.stack_at(VALUE + 4)
     emitter.asm.op(Code.PUSHFD)
     emitter.asm.reg(Code.POP_R32, Register.EAX)
-    emitter.load(Register.ESP, state_page.VIRTUAL_FLAGS)
+    emitter.load(Register.ESP, state_page.VIRTUAL_IF)
     emitter.asm.reg_mem(Code.LEA_R32_M, Register.EAX, MemoryOperand(base=Register.ESP, index=Register.EAX, displ=-IF, displ_size=4))
     emitter.store(VALUE, Register.EAX)
     emitter.load(Register.ESP, SAVED_ESP)
@@ -70,8 +75,8 @@ def popf(emitter: Emitter, instruction: Instruction) -> None:
     emitter.keep_flags()
     emitter.store(SAVED_FLAGS, Register.EAX)
     emitter.count()
-    _gate_if_image_has(emitter, TF, undo)
-    _take_virtual_flags(emitter, IF | IOPL)
+    _gate_if_image_has(emitter, TF | IOPL, undo)
+    _take_virtual_if(emitter)
     emitter.store(SAVED_ESP, Register.ESP)
     emitter.load(Register.EAX, SAVED)
     emitter.stack_at(IMAGE)
@@ -108,11 +113,11 @@ def iret(emitter: Emitter, _: Instruction) -> None:
     emitter.asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(IMAGE + 1), IF >> 8)
     emitter.gate_if(Code.JE_REL32_32, undo)
 
-    emitter.load(Register.EAX, state_page.VIRTUAL_FLAGS)
-    emitter.store(SAVED_VIRTUAL_FLAGS, Register.EAX)
-    _take_virtual_flags(emitter, IF)
+    emitter.load(Register.EAX, state_page.VIRTUAL_IF)
+    emitter.store(SAVED_VIRTUAL_IF, Register.EAX)
+    _take_virtual_if(emitter)
     undo()
-    emitter.mark(((VIRTUAL_FLAGS_TARGET, SAVED_VIRTUAL_FLAGS),))
+    emitter.mark(((VIRTUAL_IF_TARGET, SAVED_VIRTUAL_IF),))
     emitter.asm.op(Code.IRETD)
 
     emitter.asm.label(same_ring)
@@ -122,7 +127,7 @@ def iret(emitter: Emitter, _: Instruction) -> None:
     emitter.asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(state_page.DR + 4 * 7), BREAKPOINTS_ENABLED)
     emitter.gate_if(Code.JNE_REL32_32, undo)
     emitter.asm.label(no_breakpoint)
-    _take_virtual_flags(emitter, IF)
+    _take_virtual_if(emitter)
     emitter.load(Register.EAX, SAVED)
     emitter.stack_at(IMAGE)
     emitter.asm.op(Code.POPFD)
@@ -149,15 +154,18 @@ def _gate_if_nested_task(emitter: Emitter, undo: Callable[[], None]) -> None:
 
 
 def _gate_if_image_has(emitter: Emitter, mask: int, undo: Callable[[], None]) -> None:
-    """Any flag of `mask`, or IF while an interrupt waits. EAX is lost."""
-    emitter.load(Register.EAX, state_page.PENDING)
-    emitter.asm.reg_imm(Code.OR_EAX_IMM32, Register.EAX, mask)
-    emitter.asm.mem_reg(Code.TEST_RM32_R32, emitter.word(IMAGE), Register.EAX)
+    """Any flag of `mask`, or, unless the patch ends here, IF while an interrupt waits. EAX is lost."""
+    if not emitter.ends_here:
+        emitter.load(Register.EAX, state_page.PENDING)
+        emitter.asm.reg_imm(Code.OR_EAX_IMM32, Register.EAX, mask)
+        emitter.asm.mem_reg(Code.TEST_RM32_R32, emitter.word(IMAGE), Register.EAX)
+    else:
+        emitter.asm.mem_imm(Code.TEST_RM32_IMM32, emitter.word(IMAGE), mask)
     emitter.gate_if(Code.JNE_REL32_32, undo)
 
 
-def _take_virtual_flags(emitter: Emitter, mask: int) -> None:
+def _take_virtual_if(emitter: Emitter) -> None:
     """From the image. EAX is lost."""
     emitter.load(Register.EAX, IMAGE)
-    emitter.asm.reg_imm(Code.AND_EAX_IMM32, Register.EAX, mask)
-    emitter.store(state_page.VIRTUAL_FLAGS, Register.EAX)
+    emitter.asm.reg_imm(Code.AND_EAX_IMM32, Register.EAX, IF)
+    emitter.store(state_page.VIRTUAL_IF, Register.EAX)

@@ -43,7 +43,7 @@ def sysexit(emitter: Emitter, _: Instruction) -> None:
     for segment in _DATA_SEGMENTS:
         _compare_with_ring_3(emitter, segment)
         emitter.gate_if(Code.JB_REL32_32, undo)
-    asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(state_page.VIRTUAL_FLAGS + 1), IF >> 8)
+    asm.mem_imm(Code.TEST_RM8_IMM8, emitter.word(state_page.VIRTUAL_IF + 1), IF >> 8)
     emitter.gate_if(Code.JE_REL32_32, undo)
     emitter.load(Register.EAX, state_page.SYSEXIT_CS)
     asm.reg_reg(Code.TEST_RM32_R32, Register.EAX, Register.EAX)
