@@ -215,13 +215,21 @@ class BoardSpec:
 
 
 class SettingsFormat(Protocol):
-    """Machine files and the home's own file as a whole. Saving is atomic, keeps the previous file, and keeps what was not understood at loading."""
+    """Machine files and the home's own file as a whole. Saving is atomic, keeps the previous file, and keeps what was not understood at loading.
+
+    The drives of `MachineSettings` are what the file says is attached (`MediumRecord.auto_reset` images too); what RingOne cannot run is in its `refusals`, not
+    an error. A save that brings back a snapshot (`current_snapshot` is in the tree and `current_state_modified` becomes false) brings back all of its hardware,
+    what is not understood included; a new snapshot gets all of the machine's.
+    """
 
     home_file: str
     """Name of the file that a home's `GlobalSettings` are in."""
 
     def load_machine(self, path: Path) -> MachineSettings: ...
-    def save_machine(self, settings: MachineSettings, path: Path) -> None: ...
+    def save_machine(self, settings: MachineSettings, path: Path, like: Path | None = None) -> None:
+        """A file that does not exist yet starts from a copy of the machine file `like` where one is given, and takes its hardware over."""
+        ...
+
     def load_home(self, path: Path) -> GlobalSettings: ...
     def save_home(self, settings: GlobalSettings, path: Path) -> None: ...
 

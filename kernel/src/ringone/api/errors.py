@@ -131,6 +131,14 @@ class StateError(RingOneError):
     """The operation does not fit the machine's state, for example pausing one that is powered off."""
 
 
+class LockedError(StateError):
+    """Somebody else runs, changes or works on what is asked for; the message says who."""
+
+
+class NotFoundError(RingOneError):
+    """Nothing of that name, UUID or path is registered."""
+
+
 class WaitTimeoutError(RingOneError):
     """What was waited for did not come in time. `screen` is what the screen showed at the end, "" where it has no text."""
 

@@ -92,6 +92,8 @@ class MachineSettings:
     """None: ``Snapshots`` beside the machine file."""
     groups: tuple[str, ...] = ("/",)
     guest_properties: tuple[GuestProperty, ...] = ()
+    refusals: tuple[str, ...] = ()
+    """What the file describes and RingOne cannot run, each with its place: the machine can be shown and changed, not started. Never saved."""
 
     def snapshots(self) -> Iterator[SnapshotRecord]:
         if self.snapshot is not None:

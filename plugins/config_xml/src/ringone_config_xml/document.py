@@ -5,6 +5,7 @@ Entities, document types, the network and encodings other than UTF-8 are refused
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,8 +30,8 @@ VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(-.*)?", re.ASCII)
 Element = etree._Element
 
 
-class Document:
-    """One parsed machine file. `minor` is N of settings version 1.N; `problems` are the mistakes found so far."""
+class SettingsFile:
+    """A parsed file of VirtualBox. `minor` is N of settings version 1.N; `problems` are the mistakes found so far."""
 
     def __init__(self, path: Path, data: bytes) -> None:
         self.path = path
@@ -39,12 +40,6 @@ class Document:
         self.problems: list[ConfigError] = []
         self.namespace = etree.QName(self.root).namespace or ""
         self.minor = self._require_version()
-        self.machine = self._require_machine()
-
-    @property
-    def global_file(self) -> Path:
-        """Where VirtualBox before 4.0 kept what all its machines share."""
-        return self.folder.parent.parent / "VirtualBox.xml"
 
     def place(self, element: Element | None) -> str:
         return f"{self.path}:{element.sourceline}" if element is not None and element.sourceline else str(self.path)
@@ -102,12 +97,50 @@ class Document:
             raise ConfigError(f"the settings version is {text!r}; accepted are versions 1.x, for example 1.12-linux", source=self.place(self.root))
         return int(match[2])
 
+
+class Document(SettingsFile):
+    """A machine file. `machine` is the element that has the Hardware and the drives being looked at: `owner`, or one of its snapshots."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        super().__init__(path, data)
+        self.owner = self._require_machine()
+        self.machine = self.owner
+
+    @property
+    def global_file(self) -> Path:
+        """Where VirtualBox before 4.0 kept what all its machines share."""
+        return self.folder.parent.parent / "VirtualBox.xml"
+
+    @property
+    def is_snapshot(self) -> bool:
+        return self.machine is not self.owner
+
+    def of_snapshot(self, element: Element) -> Document:
+        """The same file, seen as one of its snapshots; problems go to the same list."""
+        view = copy.copy(self)
+        view.machine = element
+        return view
+
     def _require_machine(self) -> Element:
         machine = self.find(self.root, "Machine")
         if machine is None:
             what = "this is VirtualBox's global configuration" if self.find(self.root, "Global") is not None else "there is no <Machine> element"
             raise ConfigError(f"{what}; accepted is a machine file, with one <Machine> below <VirtualBox>", source=self.place(self.root))
         return machine
+
+
+class HomeDocument(SettingsFile):
+    """A home's own file."""
+
+    def __init__(self, path: Path, data: bytes) -> None:
+        super().__init__(path, data)
+        self.home = self._require_global()
+
+    def _require_global(self) -> Element:
+        home = self.find(self.root, "Global")
+        if home is None:
+            raise ConfigError("there is no <Global> element; accepted is VirtualBox's global configuration", source=self.place(self.root))
+        return home
 
 
 def read_bytes(path: Path) -> bytes:

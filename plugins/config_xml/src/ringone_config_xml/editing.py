@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from lxml import etree
 from ringone.api.errors import ConfigError
 
-from ringone_config_xml.document import Document, Element
+from ringone_config_xml.document import Element, SettingsFile
 
 INDENT = "  "
 ORDER = {
@@ -30,12 +32,17 @@ ORDER = {
         *("Network", "UART", "LPT", "AudioAdapter", "RTC", "SharedFolders", "Clipboard", "DragAndDrop", "IO", "HostPci", "EmulatedUSB", "Guest"),
         *("GuestProperties", "StorageControllers"),
     ),
+    "Snapshot": ("Description", "ExtraData", "Hardware", "StorageControllers", "Snapshots"),
+    "HardDisk": ("Description", "Property", "HardDisk"),
+    "Global": (
+        *("ExtraData", "MachineRegistry", "MediaRegistry", "DHCPServers", "NetserviceRegistry", "USBDeviceFilters", "USBDeviceSources", "SystemProperties"),
+    ),
     "MediaRegistry": ("HardDisks", "DVDImages", "FloppyImages"),
 }
 """In which order VirtualBox writes children. Others are added at the end."""
 
 
-def ensure(document: Document, parent: Element, path: str) -> Element:
+def ensure(document: SettingsFile, parent: Element, path: str) -> Element:
     """The element at `path`, made with its parents where it is missing."""
     for name in path.split("/"):
         child = document.find(parent, name)
@@ -43,13 +50,20 @@ def ensure(document: Document, parent: Element, path: str) -> Element:
     return parent
 
 
-def add(document: Document, parent: Element, name: str) -> Element:
+def add(document: SettingsFile, parent: Element, name: str) -> Element:
+    return attach(document, parent, parent.makeelement(document.tag(name)))
+
+
+def attach(document: SettingsFile, parent: Element, element: Element) -> Element:
+    """Put an element that stands nowhere into `parent`, where VirtualBox would have it."""
+    name = document.name(element)
     order = ORDER.get(document.name(parent), ())
     later = set(order[order.index(name) + 1 :]) if name in order else set()
     following = next((child for child in parent if isinstance(child.tag, str) and document.name(child) in later), None)
     depth = sum(1 for _ in parent.iterancestors()) + 1
     last = parent[-1] if len(parent) else None
-    element = etree.SubElement(parent, document.tag(name))
+    element.tail = None
+    parent.append(element)
     if following is not None:
         element.tail = "\n" + INDENT * depth
         parent.insert(parent.index(following), element)
@@ -59,6 +73,14 @@ def add(document: Document, parent: Element, name: str) -> Element:
         parent.text = (parent.text or "").rstrip() + "\n" + INDENT * depth
         element.tail = "\n" + INDENT * (depth - 1)
     return element
+
+
+def copied(element: Element, parent: Element) -> Element:
+    """A copy to be attached to `parent`, with blanks as they would be there."""
+    copy = deepcopy(element)
+    copy.tail = None
+    etree.indent(copy, INDENT, level=sum(1 for _ in parent.iterancestors()) + 1)
+    return copy
 
 
 def remove(element: Element) -> None:
@@ -80,14 +102,14 @@ def _joined(before: str | None, after: str) -> str:
     return (before or "").rstrip() + after
 
 
-def set_attribute(document: Document, element: Element, name: str, value: str) -> None:
+def set_attribute(document: SettingsFile, element: Element, name: str, value: str) -> None:
     try:
         element.set(name, value)
     except ValueError as error:
         raise _unfit(f"{document.name(element)} {name}", value) from error
 
 
-def set_text(document: Document, element: Element, text: str) -> None:
+def set_text(document: SettingsFile, element: Element, text: str) -> None:
     for child in list(element):
         element.remove(child)
     try:

@@ -80,7 +80,9 @@ class Extras:
 
 
 def item_elements(document: Document) -> Iterator[Element]:
-    return document.find_all(document.machine, "ExtraData/ExtraDataItem")
+    """Those of a snapshot, where it has its own."""
+    holder = document.machine if document.find(document.machine, "ExtraData") is not None else document.owner
+    return document.find_all(holder, "ExtraData/ExtraDataItem")
 
 
 def read_extras(document: Document, *, pae: bool) -> Extras:

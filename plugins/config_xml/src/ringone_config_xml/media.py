@@ -12,18 +12,23 @@ from pathlib import Path
 import attrs
 from ringone.api.errors import ConfigError
 from ringone.api.media import AccessMode
+from ringone.api.settings import MediumType
 
-from ringone_config_xml.document import Document, Element, parse_root, read_bytes
+from ringone_config_xml.document import Document, Element, HomeDocument, SettingsFile, read_bytes
 
 OWN_REGISTRY_MINOR = 11
 LISTS = (("HardDisks", "HardDisk"), ("DVDImages", "Image"), ("FloppyImages", "Image"))
 MODES = {
-    "normal": AccessMode.PERSISTENT,
-    "writethrough": AccessMode.PERSISTENT,
-    "immutable": AccessMode.THROW_AWAY,
-    "readonly": AccessMode.READ_ONLY,
+    MediumType.NORMAL: AccessMode.PERSISTENT,
+    MediumType.WRITETHROUGH: AccessMode.PERSISTENT,
+    MediumType.SHAREABLE: AccessMode.PERSISTENT,
+    MediumType.IMMUTABLE: AccessMode.THROW_AWAY,
+    MediumType.MULTIATTACH: AccessMode.THROW_AWAY,
+    MediumType.READONLY: AccessMode.READ_ONLY,
 }
-TYPES = {AccessMode.PERSISTENT: "Normal", AccessMode.THROW_AWAY: "Immutable", AccessMode.READ_ONLY: "Readonly"}
+"""How a disk is opened where nobody adds differencing images at power-on."""
+TYPES = {AccessMode.PERSISTENT: MediumType.NORMAL, AccessMode.THROW_AWAY: MediumType.IMMUTABLE, AccessMode.READ_ONLY: MediumType.READONLY}
+TYPE_WORDS = {type.value.lower(): type for type in MediumType}
 
 
 @attrs.frozen(eq=False)
@@ -34,15 +39,22 @@ class RegisteredImage:
     location: Path
     kind: str
     format: str
-    type: str
+    type: MediumType
     auto_reset: bool
     parent: RegisteredImage | None
     element: Element
 
+    def below(self) -> Iterator[RegisteredImage]:
+        """What it stands on, nearest first."""
+        image = self.parent
+        while image is not None:
+            yield image
+            image = image.parent
+
     @property
     def is_reset_child(self) -> bool:
         """A differencing image that VirtualBox empties at every start: the guest sees its immutable parent."""
-        return self.auto_reset and self.parent is not None and self.parent.type.lower() == "immutable"
+        return self.auto_reset and self.parent is not None and self.parent.type is MediumType.IMMUTABLE
 
 
 def bare_uuid(text: str) -> str:
@@ -51,7 +63,7 @@ def bare_uuid(text: str) -> str:
 
 def registry(document: Document) -> dict[str, RegisteredImage]:
     """Every registered image by its UUID."""
-    images = dict(_images(document, document.find(document.machine, "MediaRegistry"), document.folder))
+    images = dict(_images(document, document.find(document.owner, "MediaRegistry"), document.folder))
     if document.minor < OWN_REGISTRY_MINOR:
         for uuid, image in _global_images(document):
             images.setdefault(uuid, image)
@@ -59,24 +71,29 @@ def registry(document: Document) -> dict[str, RegisteredImage]:
 
 
 def _global_images(document: Document) -> Iterator[tuple[str, RegisteredImage]]:
-    path = document.global_file
-    if not path.is_file():
-        return
+    shared = global_registry(document)
+    if shared is not None:
+        yield from _images(shared, shared.find(shared.home, "MediaRegistry"), shared.folder)
+
+
+def global_registry(document: Document) -> HomeDocument | None:
+    """The file that has the media of a machine without a registry of its own; None where it is not there or cannot be read."""
+    if not document.global_file.is_file():
+        return None
     try:
-        root = parse_root(path, read_bytes(path))
+        return HomeDocument(document.global_file, read_bytes(document.global_file))
     except ConfigError as error:
         document.problems.append(error)
-        return
-    yield from _images(document, document.find(root, "Global/MediaRegistry"), path.parent)
+        return None
 
 
-def _images(document: Document, element: Element | None, folder: Path) -> Iterator[tuple[str, RegisteredImage]]:
+def _images(document: SettingsFile, element: Element | None, folder: Path) -> Iterator[tuple[str, RegisteredImage]]:
     for list_name, item in LISTS:
         for found in document.find_all(element, f"{list_name}/{item}"):
             yield from _with_children(document, found, list_name, folder)
 
 
-def _with_children(document: Document, top: Element, kind: str, folder: Path) -> Iterator[tuple[str, RegisteredImage]]:
+def _with_children(document: SettingsFile, top: Element, kind: str, folder: Path) -> Iterator[tuple[str, RegisteredImage]]:
     waiting: list[tuple[Element, RegisteredImage | None]] = [(top, None)]
     while waiting:
         element, parent = waiting.pop()
@@ -85,7 +102,7 @@ def _with_children(document: Document, top: Element, kind: str, folder: Path) ->
             location=folder / document.text(element, "location", "."),
             kind=kind,
             format=document.text(element, "format").lower(),
-            type=document.text(element, "type", "Normal"),
+            type=TYPE_WORDS.get(document.text(element, "type").strip().lower(), MediumType.NORMAL),
             auto_reset=document.flag(element, "autoReset", False),
             parent=parent,
             element=element,

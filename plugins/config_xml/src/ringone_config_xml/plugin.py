@@ -7,11 +7,12 @@ from pathlib import Path
 
 from ringone.api.config import ConfigLoaderSpec, MachineConfig
 from ringone.api.hooks import hookimpl
+from ringone.api.settings import GlobalSettings, MachineSettings
 
 
 @hookimpl
 def ringone_config_loaders() -> Iterable[ConfigLoaderSpec]:
-    return (ConfigLoaderSpec(name="vbox", summary="VirtualBox machine files", suffixes=(".vbox",), load=load, save=save),)
+    return (ConfigLoaderSpec(name="vbox", summary="VirtualBox machine files", suffixes=(".vbox",), load=load, save=save, settings=Settings()),)
 
 
 def load(path: Path) -> MachineConfig:
@@ -24,3 +25,29 @@ def save(config: MachineConfig, path: Path) -> None:
     from ringone_config_xml import vbox
 
     vbox.save(config, path)
+
+
+class Settings:
+    """`ringone.api.config.SettingsFormat`."""
+
+    home_file = "VirtualBox.xml"
+
+    def load_machine(self, path: Path) -> MachineSettings:
+        from ringone_config_xml import settings
+
+        return settings.load_machine(path)
+
+    def save_machine(self, machine: MachineSettings, path: Path, like: Path | None = None) -> None:
+        from ringone_config_xml import settings
+
+        settings.save_machine(machine, path, like)
+
+    def load_home(self, path: Path) -> GlobalSettings:
+        from ringone_config_xml import settings
+
+        return settings.load_home(path)
+
+    def save_home(self, home: GlobalSettings, path: Path) -> None:
+        from ringone_config_xml import settings
+
+        settings.save_home(home, path)

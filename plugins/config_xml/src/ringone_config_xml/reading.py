@@ -13,7 +13,7 @@ from ringone_config_xml.controllers import read_controllers
 from ringone_config_xml.document import NEWEST_MINOR, Document, Element
 from ringone_config_xml.extradata import read_extras
 from ringone_config_xml.media import bare_uuid
-from ringone_config_xml.storage import read_drives
+from ringone_config_xml.storage import read_drives, without_home
 from ringone_config_xml.uart import read_serial_ports
 from ringone_config_xml.unmodelled import read_unmodelled
 
@@ -28,16 +28,15 @@ DEFAULT_BOOT_ORDER = (BootDevice.DISK, BootDevice.CDROM)
 
 
 def read_machine(document: Document) -> MachineConfig:
-    """Raises `ConfigError` or `ConfigErrors` with all mistakes of the file."""
-    schema.check(document)
-    machine = document.machine
-    hardware = _require_child(document, machine, "Hardware")
+    """The machine of a document, or what one of its snapshots keeps of it. Mistakes are in `Document.problems` then."""
+    machine = document.owner
+    hardware = _require_child(document, document.machine, "Hardware")
     _refuse_what_there_is_not(document, hardware)
     extras = read_extras(document, pae=_switch(document, hardware, "CPU/PAE", document.minor >= PAE_DEFAULT_MINOR))
     memory = _require_child(document, hardware, "Memory")
     local_time = document.text(document.find(hardware, "RTC"), "localOrUTC", "local") != "UTC"
     offset_ms = document.number(document.find(hardware, "BIOS/TimeOffset"), "value")
-    config = MachineConfig(
+    return MachineConfig(
         name=document.text(machine, "name"),
         uuid=bare_uuid(document.text(machine, "uuid")),
         os_type=document.text(machine, "OSType", "Other"),
@@ -65,6 +64,12 @@ def read_machine(document: Document) -> MachineConfig:
         extra_data=extras.foreign,
         unmodelled=read_unmodelled(document),
     )
+
+
+def read_alone(document: Document) -> MachineConfig:
+    """For running a file by itself. Raises `ConfigError` or `ConfigErrors` with all mistakes of the file."""
+    schema.check(document)
+    config = without_home(document, read_machine(document))
     document.raise_problems()
     return config
 
@@ -81,7 +86,7 @@ def _switch(document: Document, hardware: Element | None, path: str, default: bo
 
 
 def _description(document: Document) -> str:
-    element = document.find(document.machine, "Description")
+    element = document.find(document.owner, "Description")
     return "" if element is None else str(element.xpath("string()"))
 
 

@@ -6,21 +6,29 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import attrs
-from ringone.api.config import Drive, DriveKind
+from ringone.api.config import Drive, DriveKind, MachineConfig
 from ringone.api.errors import UnsupportedError
 from ringone.api.media import AccessMode
+from ringone.api.settings import MediumType
 
 from ringone_config_xml.document import Document, Element
 from ringone_config_xml.media import MODES, RegisteredImage, bare_uuid, registry
 
 CONTROLLERS = {"PIIX3": "ide", "PIIX4": "ide", "ICH6": "ide", "I82078": "floppy"}
-PLACES = {"ide": (2, 2), "floppy": (1, 2)}
-"""Controller to (ports, devices a port)."""
-KINDS = {
-    ("ide", "HardDisk"): DriveKind.DISK,
-    ("ide", "DVD"): DriveKind.CDROM,
-    ("floppy", "Floppy"): DriveKind.FLOPPY,
+UNMODELLED_CONTROLLERS = {
+    "AHCI": "sata",
+    "LsiLogic": "scsi",
+    "BusLogic": "scsi",
+    "LsiLogicSas": "sas",
+    "VirtioSCSI": "virtio-scsi",
+    "USB": "usb",
+    "NVMe": "nvme",
 }
+"""Their drives are shown and kept; no machine with them is started."""
+ALL_CONTROLLERS = CONTROLLERS | UNMODELLED_CONTROLLERS
+PLACES = {"ide": (2, 2), "floppy": (1, 2), "sata": (30, 1), "scsi": (16, 1), "sas": (255, 1), "virtio-scsi": (256, 1), "usb": (8, 1), "nvme": (255, 1)}
+"""Controller to (ports, devices a port)."""
+KINDS = {"HardDisk": DriveKind.DISK, "DVD": DriveKind.CDROM, "Floppy": DriveKind.FLOPPY}
 OLD_STORAGE_MINOR = 9
 """Before it, DVD and floppy drives stand in Hardware, and before 1.7 hard disks in HardDiskAttachments."""
 OLD_DEVICES = {"0": 0, "master": 0, "1": 1, "slave": 1}
@@ -67,11 +75,12 @@ def attachments(document: Document) -> Iterator[Attachment]:
         if not attached:
             continue
         type = document.text(element, "type")
-        controller = CONTROLLERS.get(type)
-        if controller is None:
+        controller = ALL_CONTROLLERS.get(type)
+        if type not in CONTROLLERS:
             name = document.text(element, "name")
             accepted = ", ".join(CONTROLLERS)
             document.problem(element, f"storage controller {name!r} of type {type} has devices attached; accepted types: {accepted}", UnsupportedError)
+        if controller is None:
             continue
         if used.setdefault(controller, element) is not element:
             document.problem(element, f"a second {controller} controller with devices; accepted is one of each type", UnsupportedError)
@@ -89,11 +98,11 @@ def _attached_device(document: Document, controller: str, element: Element) -> I
     if port >= ports or device >= devices:
         accepted = f"ports 0 to {ports - 1}, devices 0 to {devices - 1}"
         document.problem(element, f"AttachedDevice at port {port} device {device}; accepted on {controller}: {accepted}")
-    elif (controller, type) not in KINDS:
-        accepted = ", ".join(name for owner, name in KINDS if owner == controller)
+    elif type not in KINDS or (type == "Floppy") is not (controller == "floppy"):
+        accepted = "Floppy" if controller == "floppy" else "HardDisk, DVD"
         document.problem(element, f"AttachedDevice of type {type} on a controller of type {controller}; accepted: {accepted}")
     else:
-        yield _attachment(document, (controller, port, device), KINDS[controller, type], element)
+        yield _attachment(document, (controller, port, device), KINDS[type], element)
 
 
 def _attachment(document: Document, place: Place, kind: DriveKind, element: Element) -> Attachment:
@@ -143,11 +152,34 @@ def _read_drive(document: Document, attachment: Attachment, images: Mapping[str,
 
 
 def _with_image(document: Document, attachment: Attachment, drive: Drive, image: RegisteredImage) -> Drive:
-    if image.is_reset_child and image.parent is not None:
-        image = image.parent
-    mode = MODES.get(image.type.lower())
-    if mode is None:
-        message = f"image {image.location.name!r} is of type {image.type}; accepted: Normal, Immutable, Writethrough, Readonly"
-        document.problem(image.element, message, UnsupportedError)
-        return drive
-    return attrs.evolve(drive, image=image.location, format=image.format, mode=mode if attachment.kind is DriveKind.DISK else drive.mode)
+    drive = attrs.evolve(drive, image=image.location, format=image.format, parents=tuple(below.location for below in image.below()))
+    if image.type is MediumType.SHAREABLE:
+        accepted = ", ".join(type.value for type in MediumType if type is not MediumType.SHAREABLE)
+        document.problem(image.element, f"image {image.location.name!r} is of type {image.type.value}; accepted: {accepted}", UnsupportedError)
+    return attrs.evolve(drive, mode=attached_mode(image)) if attachment.kind is DriveKind.DISK else drive
+
+
+def attached_mode(image: RegisteredImage) -> AccessMode:
+    """How a disk is opened; immutable and multi-attach disks get a differencing image at power-on that is written to."""
+    return AccessMode.READ_ONLY if image.type is MediumType.READONLY else AccessMode.PERSISTENT
+
+
+def without_home(document: Document, config: MachineConfig) -> MachineConfig:
+    """For running a file by itself, where nobody resets or adds differencing images at power-on: what goes to those is thrown away."""
+    images = {image.location: image for image in registry(document).values()}
+
+    def mapped(drive: Drive) -> Drive:
+        image = images.get(drive.image) if drive.kind is DriveKind.DISK and drive.image is not None else None
+        if image is not None and image.is_reset_child and image.parent is not None:
+            image = image.parent
+        if image is None or MODES[image.type] is not AccessMode.THROW_AWAY:
+            return drive
+        return attrs.evolve(
+            drive,
+            image=image.location,
+            format=image.format,
+            parents=tuple(below.location for below in image.below()),
+            mode=AccessMode.THROW_AWAY,
+        )
+
+    return attrs.evolve(config, drives=tuple(map(mapped, config.drives)))

@@ -8,14 +8,16 @@ from pathlib import Path
 
 from ringone.api.config import BootDevice, Drive, DriveKind, MachineConfig, SerialPort
 from ringone.api.errors import ConfigError, UnsupportedError
+from ringone.api.media import AccessMode
 
 from ringone_config_xml.controllers import write_controllers
 from ringone_config_xml.document import Document, Element
-from ringone_config_xml.editing import add, ensure, remove, set_attribute, set_text
+from ringone_config_xml.editing import add, attach, copied, ensure, remove, set_attribute, set_text
 from ringone_config_xml.extradata import PAE, PREFIX, item_elements, items_of
 from ringone_config_xml.media import MODES, TYPES, RegisteredImage, bare_uuid, registry
 from ringone_config_xml.reading import BOOT_DEVICES, MIB
-from ringone_config_xml.storage import CONTROLLERS, OLD_STORAGE_MINOR, Place, attachments, controller_elements
+from ringone_config_xml.storage import ALL_CONTROLLERS, OLD_STORAGE_MINOR, Place, attachments, controller_elements
+from ringone_config_xml.text import braced, flag_text, relative, require_minor
 from ringone_config_xml.uart import port_attributes, port_elements
 from ringone_config_xml.unmodelled import write_unmodelled
 
@@ -33,6 +35,8 @@ VDI_UUID_OFFSET = 0x188
 
 def apply(document: Document, old: MachineConfig, new: MachineConfig) -> None:
     """Turn the document of `old` into one of `new`."""
+    if not document.is_snapshot:
+        _write_identity(document, old, new)
     _write_scalars(document, old, new)
     _write_boot_order(document, old, new)
     _write_serial_ports(document, old, new)
@@ -42,29 +46,24 @@ def apply(document: Document, old: MachineConfig, new: MachineConfig) -> None:
     _write_extra_data(document, old, new)
 
 
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
-
-
 def _megabytes(what: str, size: int) -> str:
     if size % MIB or size <= 0:
         raise ConfigError(f"{what} of {size} bytes; a machine file holds whole MiB")
     return str(size // MIB)
 
 
-def _braced(text: str) -> str:
-    return f"{{{bare_uuid(text)}}}"
-
-
+IDENTITY: tuple[tuple[str, Callable[[MachineConfig], str]], ...] = (
+    ("name", lambda config: config.name),
+    ("uuid", lambda config: braced(config.uuid)),
+    ("OSType", lambda config: config.os_type),
+)
+"""Attributes of Machine, which snapshots do not have."""
 SCALARS: tuple[tuple[str, str, Callable[[MachineConfig], str]], ...] = (
-    ("", "name", lambda config: config.name),
-    ("", "uuid", lambda config: _braced(config.uuid)),
-    ("", "OSType", lambda config: config.os_type),
     ("Hardware/Memory", "RAMSize", lambda config: _megabytes("memory", config.memory_bytes)),
     ("Hardware/Display", "VRAMSize", lambda config: _megabytes("video memory", config.vram_bytes)),
-    ("Hardware/CPU/PAE", "enabled", lambda config: _flag(PAE in config.cpu.model.features)),
-    ("Hardware/CPU/TripleFaultReset", "enabled", lambda config: _flag(config.triple_fault_reset)),
-    ("Hardware/BIOS/ACPI", "enabled", lambda config: _flag(config.acpi)),
+    ("Hardware/CPU/PAE", "enabled", lambda config: flag_text(PAE in config.cpu.model.features)),
+    ("Hardware/CPU/TripleFaultReset", "enabled", lambda config: flag_text(config.triple_fault_reset)),
+    ("Hardware/BIOS/ACPI", "enabled", lambda config: flag_text(config.acpi)),
     ("Hardware/BIOS/BootMenu", "mode", lambda config: "MessageAndMenu" if config.boot_menu else "Disabled"),
     ("Hardware/BIOS/TimeOffset", "value", lambda config: str(config.clock.offset_ms)),
     ("Hardware/RTC", "localOrUTC", lambda config: "local" if config.clock.local_time else "UTC"),
@@ -75,8 +74,13 @@ SCALARS: tuple[tuple[str, str, Callable[[MachineConfig], str]], ...] = (
 def _write_scalars(document: Document, old: MachineConfig, new: MachineConfig) -> None:
     for path, attribute, value in SCALARS:
         if value(old) != value(new):
-            element = ensure(document, document.machine, path) if path else document.machine
-            set_attribute(document, element, attribute, value(new))
+            set_attribute(document, ensure(document, document.machine, path), attribute, value(new))
+
+
+def _write_identity(document: Document, old: MachineConfig, new: MachineConfig) -> None:
+    for attribute, value in IDENTITY:
+        if value(old) != value(new):
+            set_attribute(document, document.machine, attribute, value(new))
     if old.description != new.description:
         set_text(document, ensure(document, document.machine, "Description"), new.description)
 
@@ -132,14 +136,7 @@ def _write_port(document: Document, element: Element, old: SerialPort | None, ne
         for name, value in mode.items():
             set_attribute(document, element, name, value)
     if mode["hostMode"] == "TCP":
-        _require_minor(document, TCP_MINOR)
-
-
-def _require_minor(document: Document, minor: int) -> None:
-    """Raise the settings version, where that does not change what the file's silence means."""
-    if OLD_STORAGE_MINOR <= document.minor < minor:
-        _, dash, platform = document.root.get("version", "").partition("-")
-        document.root.set("version", f"1.{minor}{dash}{platform}")
+        require_minor(document, TCP_MINOR)
 
 
 # --- Drives ------------------------------------------------------------------------------------------------------------------------------------------------
@@ -169,8 +166,6 @@ def _place(drive: Drive) -> Place:
 
 
 def _attached_device(document: Document, drive: Drive, element: Element | None) -> Element:
-    if drive.controller not in NEW_CONTROLLERS:
-        raise ConfigError(f"a drive on the controller {drive.controller!r}; accepted: {', '.join(NEW_CONTROLLERS)}")
     element = add(document, _controller(document, drive.controller), "AttachedDevice") if element is None else element
     attributes = {"type": ATTACHMENT_TYPES[drive.kind], "port": str(drive.port), "device": str(drive.device)}
     for name, value in attributes.items():
@@ -180,9 +175,11 @@ def _attached_device(document: Document, drive: Drive, element: Element | None) 
 
 def _controller(document: Document, controller: str) -> Element:
     """The controller that has devices already, else the first of its type, else a new one."""
-    candidates = [element for element in controller_elements(document) if CONTROLLERS.get(document.text(element, "type")) == controller]
+    candidates = [element for element in controller_elements(document) if ALL_CONTROLLERS.get(document.text(element, "type")) == controller]
     if candidates:
         return next((element for element in candidates if document.find(element, "AttachedDevice") is not None), candidates[0])
+    if controller not in NEW_CONTROLLERS:
+        raise ConfigError(f"a drive on the controller {controller!r}; accepted: {', '.join(NEW_CONTROLLERS)}")
     in_hardware = document.find(document.machine, "Hardware/StorageControllers") is not None
     element = add(document, ensure(document, document.machine, "Hardware/StorageControllers" if in_hardware else "StorageControllers"), "StorageController")
     name, type, ports = NEW_CONTROLLERS[controller]
@@ -200,36 +197,52 @@ def _write_medium(document: Document, element: Element, old: Drive | None, new: 
             if image is None or name == "HostDrive":
                 remove(child)
     if image is not None:
-        set_attribute(document, ensure(document, element, "Image"), "uuid", _braced(image))
+        set_attribute(document, ensure(document, element, "Image"), "uuid", braced(image))
 
 
 def _registered(document: Document, drive: Drive, path: Path) -> str:
-    """The UUID of the image in the registry, where it is put if it is not there yet."""
-    location = document.folder / path
+    """The UUID of the image in the registry, where it is put, with the images that it stands on, if it is not there yet."""
     list_name, item = LISTS[drive.kind]
+    holder: Element | None = None
+    known = None
+    for location in (document.folder / image for image in (*reversed(drive.parents), path)):
+        known = _known(document, location, list_name)
+        if known is None:
+            parent = ensure(document, document.owner, f"MediaRegistry/{list_name}") if holder is None else holder
+            holder = _new_medium(document, add(document, parent, item), location)
+            _write_format(document, holder, drive, "")
+        else:
+            holder = known.element
+    assert holder is not None
+    _write_registered(document, holder, drive, known)
+    return bare_uuid(document.text(holder, "uuid"))
+
+
+def _known(document: Document, location: Path, list_name: str) -> RegisteredImage | None:
     own = (image for image in registry(document).values() if image.element.getroottree().getroot() is document.root)
-    known = next((image for image in own if image.location == location and image.kind == list_name), None)
-    if known is None:
-        element = add(document, ensure(document, document.machine, f"MediaRegistry/{list_name}"), item)
-        set_attribute(document, element, "uuid", _braced(_vdi_uuid(location) or str(uuid.uuid4())))
-        set_attribute(document, element, "location", _relative(location, document.folder))
-    else:
-        element = known.element
-    _write_registered(document, element, drive, known)
-    return bare_uuid(document.text(element, "uuid"))
+    return next((image for image in own if image.location == location and image.kind == list_name), None)
+
+
+def _new_medium(document: Document, element: Element, location: Path) -> Element:
+    set_attribute(document, element, "uuid", braced(_vdi_uuid(location) or str(uuid.uuid4())))
+    set_attribute(document, element, "location", relative(location, document.folder))
+    return element
 
 
 def _write_registered(document: Document, element: Element, drive: Drive, known: RegisteredImage | None) -> None:
-    if drive.format and drive.format != (known.format if known else ""):
+    _write_format(document, element, drive, known.format if known else "")
+    if drive.kind is not DriveKind.DISK:
+        return
+    was = None if known is None else MODES[known.type]
+    if was is not drive.mode and not (known is None and drive.parents and drive.mode is AccessMode.PERSISTENT):
+        set_attribute(document, element, "type", TYPES[drive.mode].value)
+
+
+def _write_format(document: Document, element: Element, drive: Drive, known: str) -> None:
+    if drive.format and drive.format != known:
         set_attribute(document, element, "format", drive.format.upper())
     elif drive.kind is DriveKind.DISK and element.get("format") is None:
         set_attribute(document, element, "format", FORMATS.get(Path(document.text(element, "location")).suffix.lower(), "RAW"))
-    if drive.kind is DriveKind.DISK and (known is None or MODES.get(known.type.lower()) is not drive.mode):
-        set_attribute(document, element, "type", TYPES[drive.mode])
-
-
-def _relative(location: Path, folder: Path) -> str:
-    return str(location.relative_to(folder) if location.is_relative_to(folder) else location)
 
 
 def _vdi_uuid(path: Path) -> str:
@@ -248,11 +261,31 @@ def _vdi_uuid(path: Path) -> str:
 
 
 def _write_extra_data(document: Document, old: MachineConfig, new: MachineConfig) -> None:
+    before, after = items_of(old), items_of(new)
+    if document.is_snapshot:
+        if before != after:
+            own_extra_data(document)
+            _write_groups(document, before, after)
+        return
     reserved = next((name for name in new.extra_data if name.startswith(PREFIX)), None)
     if reserved is not None:
         raise ConfigError(f"extra data item {reserved[:60]!r}; names that begin with {PREFIX} belong to the machine's own settings")
     _write_items(document, dict(old.extra_data), dict(new.extra_data))
-    before, after = _by_group(items_of(old)), _by_group(items_of(new))
+    _write_groups(document, before, after)
+
+
+def own_extra_data(document: Document) -> None:
+    """Give a snapshot the items of its own that say what VirtualBox has no element for; without them the machine's count."""
+    if document.find(document.machine, "ExtraData") is None:
+        elements = list(item_elements(document))
+        own = ensure(document, document.machine, "ExtraData")
+        for element in elements:
+            if document.text(element, "name").startswith(PREFIX):
+                attach(document, own, copied(element, own))
+
+
+def _write_groups(document: Document, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    before, after = _by_group(old), _by_group(new)
     for group in dict.fromkeys([*before, *after]):
         _write_group(document, group, before.get(group, {}), after.get(group, {}))
 

@@ -1,0 +1,254 @@
+"""A home: the machines that a user has, as files that VirtualBox's users know.
+
+``VirtualBox.xml`` lists the machines and what they share; a machine is a folder with its ``.vbox`` file, disks, ``Snapshots`` and ``Logs``. Files are read
+without any lock, since they are only ever replaced whole; they are written with one. Locks are taken in this order: a machine's, then the home's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import attrs
+
+from ringone.api.config import MachineConfig, SettingsFormat
+from ringone.api.errors import ConfigError, DriverError, LockedError, NotFoundError, RingOneError
+from ringone.api.settings import GlobalSettings, MachineEntry, MachineSettings
+from ringone.home.locks import FileLock, LockHolder, LockMode
+from ringone.home.machinelock import GATE_TIMEOUT_S, MachineLock, lock_machine, session_of
+from ringone.home.paths import SUFFIX, check_group, check_name, home_folders
+from ringone.plugins import PluginRegistry
+
+LOCK_FILE = ".home.lock"
+SNAPSHOTS = "Snapshots"
+LOGS = "Logs"
+
+
+@attrs.frozen(kw_only=True)
+class RegisteredMachine:
+    """A machine that the home knows. Where its file cannot be read, `error` says why, and `name` is that of its file."""
+
+    uuid: str
+    path: Path
+    name: str
+    settings: MachineSettings | None = None
+    error: RingOneError | None = None
+
+    @property
+    def accessible(self) -> bool:
+        return self.settings is not None
+
+    @property
+    def folder(self) -> Path:
+        return self.path.parent
+
+    @property
+    def logs(self) -> Path:
+        return self.folder / LOGS
+
+    @property
+    def snapshot_folder(self) -> Path:
+        chosen = self.settings.snapshot_folder if self.settings is not None else None
+        return chosen if chosen is not None else self.folder / SNAPSHOTS
+
+
+class Home:
+    """Made by `Home.open`. Holds no file open and remembers nothing: what it says is what is on disk at the time of the call."""
+
+    def __init__(self, file: Path, machine_folder: Path, format: SettingsFormat) -> None:
+        self.file = file
+        self._machine_folder = machine_folder
+        self._format = format
+
+    @classmethod
+    def open(cls, folder: Path | None, registry: PluginRegistry) -> Home:
+        """The home in `folder`, else in ``$RINGONE_HOME``, else where the host keeps a user's files. Nothing is created until something is written."""
+        folders = home_folders(folder)
+        format = next((spec.settings for spec in registry.config_loaders().values() if spec.settings is not None), None)
+        if format is None:
+            raise ConfigError("no plugin reads and writes the settings of a home; accepted is one such as ringone-config-xml")
+        return cls(folders.settings / format.home_file, folders.machines, format)
+
+    # --- what all machines share
+
+    def settings(self) -> GlobalSettings:
+        return self._format.load_home(self.file) if self.file.exists() else GlobalSettings()
+
+    def change_settings(self, change: Callable[[GlobalSettings], GlobalSettings]) -> GlobalSettings:
+        """Save what `change` makes of the global settings; two processes that do so at once lose nothing."""
+        with self._locked():
+            before = self.settings()
+            after = change(before)
+            if after != before:
+                self._format.save_home(after, self.file)
+            return after
+
+    def machine_folder(self) -> Path:
+        """Where new machines go."""
+        return self.settings().default_machine_folder or self._machine_folder
+
+    # --- machines
+
+    def machines(self) -> list[RegisteredMachine]:
+        """In the order in which they were registered, those with unreadable files too."""
+        return [self._registered(entry) for entry in self.settings().machines]
+
+    def find(self, name_or_uuid: str) -> RegisteredMachine:
+        """By name or UUID (with or without braces), which need not be readable; `NotFoundError` otherwise."""
+        entries = self.settings().machines
+        identity = _uuid(name_or_uuid)
+        for entry in entries:
+            if entry.uuid == identity:
+                return self._registered(entry)
+        likely_first = sorted(entries, key=lambda entry: entry.path.stem != name_or_uuid)
+        found = next((machine for machine in map(self._registered, likely_first) if machine.name == name_or_uuid), None)
+        if found is None:
+            raise NotFoundError(f"Could not find a registered machine {'with UUID {' + identity + '}' if identity else f'named {name_or_uuid!r}'}")
+        return found
+
+    def machine_file(self, name: str, groups: Sequence[str] = ("/",), base_folder: Path | None = None) -> Path:
+        """Where the file of a new machine goes: ``<base folder>/<first group>/<name>/<name>.vbox``."""
+        check_name("machine name", name)
+        group = groups[0] if groups else "/"
+        base = base_folder.absolute() if base_folder is not None else self.machine_folder()
+        return base.joinpath(*(part for part in check_group(group).split("/") if part), name, name + SUFFIX)
+
+    def create(self, settings: MachineSettings, base_folder: Path | None = None, like: Path | None = None) -> Path:
+        """Write the file of a new machine, which `register` makes known, and return its path.
+
+        An empty ``settings.config.uuid`` becomes a fresh one. `like` is the file of a machine whose hardware that nobody understands is taken over (clones).
+        """
+        path = self.machine_file(settings.config.name, settings.groups, base_folder)
+        for group in settings.groups:
+            check_group(group)
+        with self._locked():
+            if path.exists():
+                raise ConfigError(f"machine settings file {str(path)!r} already exists")
+            self._check_free(settings.config.name, settings.config.uuid)
+            config = attrs.evolve(settings.config, uuid=settings.config.uuid or str(uuid.uuid4()), source=path)
+            with _host_errors(path, "create the machine's folder"):
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._format.save_machine(attrs.evolve(settings, config=config, last_state_change=settings.last_state_change or _now()), path, like)
+        return path
+
+    def register(self, path: Path) -> RegisteredMachine:
+        """Make a machine file known. Refuses one whose name or UUID is registered already."""
+        path = path.absolute()
+        settings = self._format.load_machine(path)
+        entry = MachineEntry(uuid=settings.config.uuid, path=path)
+        with self._locked():
+            self._check_free(settings.config.name, entry.uuid)
+            before = self.settings()
+            self._format.save_home(attrs.evolve(before, machines=(*before.machines, entry)), self.file)
+        return RegisteredMachine(uuid=entry.uuid, path=path, name=settings.config.name, settings=settings)
+
+    def unregister(self, machine: RegisteredMachine) -> None:
+        """Forget a machine, whose files stay. Refused while somebody runs it or works on it."""
+        with contextlib.ExitStack() as stack:
+            if machine.folder.is_dir():
+                stack.enter_context(self.lock(machine, LockMode.WORK, "unregistering it"))
+            self.change_settings(lambda before: attrs.evolve(before, machines=tuple(entry for entry in before.machines if entry.uuid != machine.uuid)))
+
+    # --- settings of one machine
+
+    def load(self, machine: RegisteredMachine) -> MachineSettings:
+        """As they are on disk now. Aborted, where the process that ran the machine was killed."""
+        settings = self._format.load_machine(machine.path)
+        killed = session_of(machine.path, machine.uuid).killed
+        return attrs.evolve(settings, aborted=True) if killed is not None and killed.mode is LockMode.RUN else settings
+
+    def save(self, lock: MachineLock, settings: MachineSettings) -> None:
+        """Save the settings of a machine that the caller has locked. The file as it was stays beside it with ``-prev`` appended to its name."""
+        lock.require_held()
+        self._format.save_machine(settings, lock.path)
+
+    def change(self, machine: RegisteredMachine, change: Callable[[MachineSettings], MachineSettings]) -> MachineSettings:
+        """Save what `change` makes of the settings of a machine that is off."""
+        with self.lock(machine, LockMode.SETTINGS, "changing its settings") as lock:
+            before = self.load(machine)
+            after = change(before)
+            if after != before:
+                self.save(lock, after)
+            return after
+
+    # --- locks
+
+    def lock(self, machine: RegisteredMachine, mode: LockMode, purpose: str) -> MachineLock:
+        """Keep everybody else from changing or running the machine until the lock is released (or its process is gone). `LockedError` says who has it.
+
+        `purpose` goes on after "process 4711 is": ``running it``, ``deleting a snapshot``.
+        """
+        if not machine.path.exists():
+            raise NotFoundError(f"the file of the machine {machine.name!r} is not there: {machine.path}")
+        lock, killed = lock_machine(machine, mode, purpose)
+        if killed is not None and killed.mode is LockMode.RUN:
+            try:
+                before = self._format.load_machine(machine.path)
+                self.save(lock, attrs.evolve(before, aborted=True, last_state_change=_now()))
+            except BaseException:
+                lock.release()
+                raise
+        return lock
+
+    def holder(self, machine: RegisteredMachine) -> LockHolder | None:
+        """Who runs the machine or works on it."""
+        return session_of(machine.path, machine.uuid).holder
+
+    # --- inside
+
+    def _registered(self, entry: MachineEntry) -> RegisteredMachine:
+        machine = RegisteredMachine(uuid=entry.uuid, path=entry.path, name=entry.path.stem)
+        try:
+            settings = self.load(machine)
+        except RingOneError as error:
+            return attrs.evolve(machine, error=error)
+        return attrs.evolve(machine, name=settings.config.name, settings=settings)
+
+    def _check_free(self, name: str, identity: str) -> None:
+        for other in self.machines():
+            if other.uuid == identity or (other.name == name and other.accessible):
+                raise ConfigError(f"machine {other.name!r} ({{{other.uuid}}}) is registered already, with the file {other.path}")
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with _host_errors(self.file.parent, "create the home's folder"):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.file.with_name(LOCK_FILE))
+        if not lock.acquire(GATE_TIMEOUT_S):
+            raise LockedError(f"{self.file}: another process has been changing the home for {GATE_TIMEOUT_S:.0f} s")
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def new_settings(name: str, *, os_type: str = "Other", groups: Sequence[str] = ("/",), identity: str = "", description: str = "") -> MachineSettings:
+    """Of a machine that `Home.create` is to write."""
+    if identity and not _uuid(identity):
+        raise ConfigError(f"machine UUID {identity[:60]!r}; accepted: a UUID such as {uuid.uuid4()}")
+    config = MachineConfig(name=name, uuid=_uuid(identity), os_type=os_type, description=description)
+    return MachineSettings(config=config, groups=tuple(groups) or ("/",))
+
+
+def _uuid(text: str) -> str:
+    """Lower-case, without braces; "" for what is none."""
+    try:
+        return str(uuid.UUID(text.strip().strip("{}"))) if len(text) <= 50 else ""
+    except ValueError:
+        return ""
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+
+
+@contextlib.contextmanager
+def _host_errors(path: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DriverError(f"{os.fspath(path)}: cannot {what}: {error.strerror or error}") from error
