@@ -17,6 +17,7 @@ import pytest
 
 from ringone.api import statistics
 from ringone.api.cpu import CpuBackend, CpuContext, ExitReason, RunBudget
+from ringone.api.memory import PAGE_SIZE
 from ringone.testing.cpu_bench import CODE, DATA, GDT, IDT, INNER_STACK, KERNEL_STACK, SELECTORS, TSS, TSS2, USER_STACK, CpuBench, assemble, descriptor
 from ringone.testing.cpu_cases import ARITHMETIC_FLAGS, FAULTS, SEMANTICS, Fault, Semantics
 
@@ -456,6 +457,32 @@ class CpuBackendConformance:
         bench.context.on_port = lambda: bench.memory.write(routine, new)
         outcome = bench.run(f"mov edi, {routine:#x}; call edi; mov ebx, eax; out 0x80, al; call edi")
         assert (outcome.register("ebx"), outcome.register("eax")) == (1, 2)
+
+    def test_code_that_changed_while_other_memory_hid_it_is_run(self, bench: CpuBench) -> None:
+        memory, routine, elsewhere = bench.memory, CODE + 0x1000, CODE + 0x2000
+        cover = memory.map_memory("bench", memory.ram, routine, PAGE_SIZE, block_offset=elsewhere, priority=1, enabled=False)
+        memory.write(routine, assemble("mov eax, 1; ret", routine))
+        call = f"mov edi, {routine:#x}; call edi"
+        assert bench.run(call).register("eax") == 1
+
+        cover.set_enabled(True)
+        memory.ram.data[routine : routine + 5] = assemble("mov eax, 2", routine)
+        memory.replaced([(routine // PAGE_SIZE, routine // PAGE_SIZE + 1)])
+        cover.set_enabled(False)
+
+        assert bench.run(call).register("eax") == 2
+
+    def test_replaced_memory_is_seen_wherever_it_is_mapped(self, bench: CpuBench) -> None:
+        memory, content, alias = bench.memory, CODE + 0x1000, CODE + 0x2000
+        memory.map_memory("bench", memory.ram, alias, PAGE_SIZE, block_offset=content, priority=1)
+        memory.write(content, assemble("mov eax, 1; ret", content))
+        call = f"mov edi, {alias:#x}; call edi"
+        assert bench.run(call).register("eax") == 1
+
+        memory.ram.data[content : content + 5] = assemble("mov eax, 2", content)
+        memory.replaced([(content // PAGE_SIZE, content // PAGE_SIZE + 1)])
+
+        assert bench.run(call).register("eax") == 2
 
     # --- State ----------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ringone.api import statistics as names
 from ringone.api.cpu import CpuContext, CpuState, ExitReason, RunBudget, RunResult
+from ringone.api.errors import ConfigError
 from ringone.api.memory import MapChange
 
 from ringone_cpu_recompiler import cpuid, layout, state
@@ -241,6 +242,10 @@ class RecompilerBackend:
         self._shutdown = new.shutdown
         self._nmi_pending = new.nmi_pending
         self._engine.flush_tlb()
+
+    def change_options(self, options: RecompilerOptions) -> None:
+        if options.tsc_mhz != self._tsc_mhz:
+            raise ConfigError(f"option 'tsc_mhz' is {self._tsc_mhz} for the machine's life; accepted is that")
 
     def statistics(self) -> Mapping[str, int]:
         engine = self._engine

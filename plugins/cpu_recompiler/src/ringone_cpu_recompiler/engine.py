@@ -364,9 +364,11 @@ class Engine:
 
     def memory_changed(self, changes: Sequence[MapChange]) -> None:
         """Take over the flat map of these pages; translations of code that lay there are dropped."""
-        self._pages.changed(changes)
+        left = self._pages.changed(changes)
         self._words[stubs.A20_PAGES // 8] = self._memory.a20_mask >> PAGE_SHIFT
         self._unicorn.flush_tlb()
+        for frame in left:
+            self._drop_frame(frame, 0, PAGE_SIZE)
 
     def invalidate_code(self, start: int, size: int) -> None:
         """Guest-physical bytes changed behind the translator's back."""
@@ -386,8 +388,11 @@ class Engine:
             self._unicorn.remove_cache(VMM_BASE + offset, VMM_BASE + offset + size)
 
     def _drop_translations(self, page: int, offset: int = 0, size: int = PAGE_SIZE) -> None:
+        self._drop_frame(self._frames[page], offset, size)
+
+    def _drop_frame(self, frame: int, offset: int, size: int) -> None:
         self.code_invalidations += 1
-        address = (self._frames[page] << PAGE_SHIFT) + offset
+        address = (frame << PAGE_SHIFT) + offset
         with self._identity_fills():
             self._unicorn.remove_cache(address, address + size)
 

@@ -24,6 +24,7 @@ CLASS_FETCHED = 1 << 2
 _CLASS_OF_KIND = bytes([0, CLASS_DIRECT | CLASS_WRITABLE, CLASS_DIRECT, 0]).ljust(256, b"\0")
 """By `PageKind`: unmapped, RAM, ROM, MMIO."""
 _DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
+_FETCHED = re.compile(rb"[%c-%c]" % (CLASS_FETCHED, 2 * CLASS_FETCHED - 1))
 _OFFSET_MASK = PAGE_SIZE - 1
 _ALL_ADDRESSES = 0xFFFFFFFF
 _PLAIN = CLASS_DIRECT | CLASS_WRITABLE
@@ -52,13 +53,16 @@ class Pages:
         self._a20_mask = memory.a20_mask
         self.a20_open = True
 
-    def changed(self, changes: Sequence[MapChange]) -> None:
-        """Take over the flat map of these pages. A page that still shows the same memory stays marked as fetched."""
+    def changed(self, changes: Sequence[MapChange]) -> list[int]:
+        """Take over the flat map of these pages. A page that still shows the same memory stays marked as fetched; the frames of those that do not any more
+        are returned."""
         memory, classes, frames = self._memory, self.classes, self.frames
+        left: list[int] = []
         for change in changes:
             first, end = change.first_page, change.first_page + change.page_count
             kinds = memory.kinds[first:end]
             former = bytes(classes[first:end])
+            fetched = [(page, frames[page]) for page in (first + found.start() for found in _FETCHED.finditer(former))]
             classes[first:end] = kinds.translate(_CLASS_OF_KIND)
             for run in _DIRECT_KINDS.finditer(kinds):
                 for index in range(*run.span()):
@@ -67,10 +71,12 @@ class Pages:
                     if frame == frames[page]:
                         classes[page] |= former[index] & CLASS_FETCHED
                     frames[page] = frame
+            left += [frame for page, frame in fetched if not classes[page] & CLASS_FETCHED]
         for page in self.watched:
             classes[page] &= ~CLASS_WRITABLE
         self._a20_mask = memory.a20_mask
         self.a20_open = memory.a20_mask == _ALL_ADDRESSES
+        return left
 
     def content(self, page: int) -> memoryview:
         """The bytes of a page of plain memory, in place."""
