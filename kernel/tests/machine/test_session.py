@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ringone.api.config import ClockConfig, ClockPolicy, DeviceConfig, DriverConfig
 from ringone.api.console import Frame
-from ringone.api.errors import DeviceError, PluginLoadError, StateError, UnknownNameError
+from ringone.api.errors import ConfigError, DeviceError, PluginLoadError, StateError, UnknownNameError
 from ringone.api.events import MachineReset, MachineState, ObserverFailed, StateChanged
 from ringone.api.frontends import VmSession
 from ringone.machine import Session
@@ -87,6 +87,23 @@ def test_commands_interrupt_a_guest_whatever_it_does(code: str, clock: ClockConf
         session.virtual_ns()
     session.pause()
     assert session.state is PAUSED
+
+
+def test_the_processors_options_change_while_the_guest_runs(bench: Bench) -> None:
+    session = bench.started(SPIN)
+    assert session.change_cpu_options({"broken": "off"}) == {"broken": "off"}
+    assert session.state is RUNNING
+    session.change_cpu_options({"broken": "on"})
+    assert session.wait(5) is ABORTED
+
+
+@pytest.mark.parametrize(("option", "value"), [("unbuildable", "on"), ("broken", "perhaps"), ("colour", "red")])
+def test_options_that_cannot_be_changed_so_change_nothing(option: str, value: str, bench: Bench) -> None:
+    session = bench.started(SPIN)
+    with pytest.raises(ConfigError, match=option):
+        session.change_cpu_options({option: value})
+    assert session.change_cpu_options({}) == {}
+    assert session.state is RUNNING
 
 
 def test_wait_gives_up_when_its_time_is_over(bench: Bench) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 from ringone.api.cpu import CpuBackendSpec, CpuCapabilities, CpuContext, CpuState, ExitReason, RunBudget, RunResult, SegmentState, TableState
+from ringone.api.errors import ConfigError
 from ringone.api.memory import MapChange
 from ringone.api.options import option
 
@@ -97,6 +98,11 @@ class TinyCpu:
 
     def invalidate_code(self, start: int, size: int) -> None:
         """Nothing is cached."""
+
+    def change_options(self, options: TinyOptions) -> None:
+        if options.unbuildable:
+            raise ConfigError("option 'unbuildable' is fixed; accepted: off")
+        self._broken = options.broken
 
     def statistics(self) -> Mapping[str, int]:
         return {"EM/Instructions": self._progress, "EM/Exits": self.runs}

@@ -63,11 +63,17 @@ def remapped(bench: PagedBench) -> None:
             bench.memory.set_a20(open_gate)
 
 
+def switched(bench: PagedBench) -> None:
+    patching, scanning = random.choice([("on", "on"), ("off", "on"), ("on", "off")])
+    bench.cpu.change_options(PatmOptions(patching=patching == "on", scanning=scanning == "on", hits=True))
+
+
 DISTURBANCES: dict[str, Callable[[PagedBench], None]] = {
     "nothing": lambda bench: None,
     "save and load": moved,
     "code is written as it was": touched,
     "memory map changes": remapped,
+    "options change": switched,
 }
 
 

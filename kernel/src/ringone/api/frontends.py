@@ -110,6 +110,11 @@ class VmSession(Protocol):
         """The processor's registers, as the guest sees them."""
         ...
 
+    def change_cpu_options(self, options: Mapping[str, str]) -> Mapping[str, str]:
+        """Give the processor other values for some of its options, as text, between two instructions (``{"patching": "off"}`` on raw mode); returns all that
+        were ever given. Raises `ConfigError` for what cannot be changed while the machine exists."""
+        ...
+
     def change_medium(self, drive: str, image: Path | None, *, force: bool = False) -> None:
         """`drive` is the component and slot (``ide.drive10``); None ejects."""
         ...

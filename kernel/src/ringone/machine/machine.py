@@ -16,6 +16,7 @@ from ringone.machine.builder import assemble, guarded
 from ringone.machine.checkpoints import Checkpoints
 from ringone.machine.disks import NO_DISKS, Chains, FixedDisks, nothing
 from ringone.machine.events import EventDispatcher
+from ringone.options import bind_options
 
 if TYPE_CHECKING:
     from ringone.api.media import MediumFormatSpec
@@ -54,6 +55,8 @@ class Machine:
         """Notified on every change of `state`."""
         self.log = logging.getLogger(f"ringone.{config.name.replace('.', '_')}")
         self.events = EventDispatcher(self.log)
+        self._cpu_options: Mapping[str, str] = config.cpu.options
+        self._cpu_options_class = plan.cpu.options
         self._commands = commands
         self._thread = threading.get_ident()
         self._executing = False
@@ -266,6 +269,13 @@ class Machine:
         except DeviceError as error:
             self.abort(error)
             raise
+
+    def change_cpu_options(self, options: Mapping[str, str]) -> Mapping[str, str]:
+        given = {**self._cpu_options, **options}
+        bound = bind_options(self._cpu_options_class, given, source=f"options of CPU backend {self.config.cpu.backend}", base_dir=None)
+        self.parts.cpu.change_options(bound)
+        self._cpu_options = given
+        return dict(given)
 
     def change_medium(self, drive: str, image: Path | None) -> None:
         changers = {slot: driver for slot, driver in self.parts.drivers.items() if hasattr(driver, "change")}

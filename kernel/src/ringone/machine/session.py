@@ -207,6 +207,9 @@ class Session:
     def registers(self) -> CpuState:
         return self._do(self._machine.parts.cpu.save_state)
 
+    def change_cpu_options(self, options: Mapping[str, str]) -> Mapping[str, str]:
+        return self._do(self._machine.change_cpu_options, options)
+
     def change_medium(self, drive: str, image: Path | None, *, force: bool = False) -> None:
         self._do(self._machine.change_medium, drive, image)
 

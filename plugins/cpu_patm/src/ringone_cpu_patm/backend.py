@@ -11,6 +11,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from iced_x86 import Mnemonic
 from ringone.api import statistics as names
@@ -315,6 +316,11 @@ class PatmBackend(RecompilerBackend):
             if self._patches.has_view(page):
                 self._changed_pages.add(page)
                 self._world.stop_here()
+
+    def change_options(self, options: Any) -> None:
+        super().change_options(options)
+        self._scanning, self._patches.patching, self._patches.count_hits = options.scanning, options.patching, options.hits
+        self._patches.flush()
 
     def statistics(self) -> Mapping[str, int]:
         counters = dict(super().statistics())
