@@ -11,7 +11,8 @@ from ringone.api.drivers import DriverContext
 from ringone.api.errors import MediumError, UnknownNameError
 from ringone.api.media import AccessMode, MediumFormatSpec, find_format
 from ringone_storage.drivers import DISK_IMAGE, REMOVABLE_IMAGE, DiskImageOptions, RemovableImage, RemovableImageOptions
-from ringone_storage.raw import ISO, RAW, open_raw
+from ringone_storage.formats import ISO, RAW
+from ringone_storage.raw import open_raw
 
 FORMATS = {"raw": RAW, "iso": ISO}
 

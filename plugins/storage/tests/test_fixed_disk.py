@@ -13,8 +13,9 @@ from ringone.api.errors import DiskFullError, MediumError, StateError
 from ringone.api.media import AccessMode, MediumFormatSpec
 from ringone.testing.media import MemoryDisk
 from ringone_storage.fixed_disk import DiskImage
+from ringone_storage.formats import RAW
 from ringone_storage.layers import CHUNK_BYTES, DEFAULT_LIMIT_BYTES
-from ringone_storage.raw import RAW, open_raw
+from ringone_storage.raw import open_raw
 
 FORMATS = {"raw": RAW}
 BLOCKS = 200

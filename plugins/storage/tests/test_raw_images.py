@@ -14,7 +14,8 @@ import pytest
 from ringone.api.errors import DiskFullError, MediumError
 from ringone.api.media import AccessMode
 from ringone_storage import hostfile
-from ringone_storage.raw import ISO, RAW, open_raw
+from ringone_storage.formats import ISO, RAW
+from ringone_storage.raw import open_raw
 
 
 def image(tmp_path: Path, size: int, name: str = "disk.img") -> Path:

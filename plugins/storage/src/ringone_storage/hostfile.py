@@ -56,11 +56,21 @@ def medium_error(path: Path, doing: str, error: OSError) -> MediumError:
     return kind(f"{path}: cannot {doing}: {error.strerror or error}")
 
 
+def read_head(path: Path, size: int) -> bytes:
+    """The first bytes of an image, for probing."""
+    image_status(path)
+    try:
+        with path.open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise medium_error(path, "read the disk image", error) from error
+
+
 class HostFile:
     """`size` is the file's size in bytes when it was opened, and grows with writes behind it."""
 
     def __init__(self, path: Path, *, writable: bool) -> None:
-        status = _require_image(path)
+        status = image_status(path)
         if writable and stat.S_ISBLK(status.st_mode):
             raise MediumError(f"{path}: is a host device, which is used read-only; accepted modes are read-only and throw-away")
         self.path = path
@@ -99,6 +109,14 @@ class HostFile:
         finally:
             self.size = max(self.size, position + done)
 
+    def truncate(self, size: int) -> None:
+        """Cut the file, or make it longer by zeros that take no room yet."""
+        try:
+            os.ftruncate(self._fd, size)
+        except OSError as error:
+            raise medium_error(self.path, f"change the size to {size} bytes", error) from error
+        self.size = size
+
     def flush(self) -> None:
         try:
             os.fsync(self._fd)
@@ -112,7 +130,8 @@ class HostFile:
                 os.close(fd)
 
 
-def _require_image(path: Path) -> os.stat_result:
+def image_status(path: Path) -> os.stat_result:
+    """Refuses what is neither a regular file nor a block device: opening a pipe would wait forever."""
     try:
         status = path.stat()
     except (OSError, ValueError) as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ringone.api.drivers import BlockDevice
 from ringone.api.errors import MediumError
-from ringone.api.media import AccessMode, MediumFormatSpec
+from ringone.api.media import AccessMode
 
 from ringone_storage.blocks import require_blocks, whole_blocks
 from ringone_storage.hostfile import HostFile
@@ -80,13 +80,3 @@ def is_iso9660(path: Path, head: bytes) -> bool:
             return file.read(len(ISO9660_IDENTIFIER)) == ISO9660_IDENTIFIER
     except OSError:
         return False
-
-
-RAW = MediumFormatSpec(
-    name="raw",
-    summary="plain image or host device (read-only), sector by sector",
-    suffixes=(".img", ".raw", ".dd", ".ima", ".flp"),
-    probe=lambda path, head: True,
-    open=open_raw,
-)
-ISO = MediumFormatSpec(name="iso", summary="ISO 9660 CD or DVD image, read-only in CD drives", suffixes=(".iso", ".cdr"), probe=is_iso9660, open=open_raw)
