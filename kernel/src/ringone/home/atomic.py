@@ -10,7 +10,7 @@ from pathlib import Path
 
 def replace_file(path: Path, data: bytes) -> None:
     """On the disk when this returns. Raises `OSError`, and nothing has changed then."""
-    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    descriptor, temporary = tempfile.mkstemp(prefix=".ringone-", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
