@@ -25,7 +25,19 @@ from kernel.tests.client.stub_server import Answer, Asked, StubServer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix-domain sockets")
 
-INFO = {"name": "debian", "uuid": "12ab", "state": "running", "pid": 4711, "backend": "recompiler", "virtual_ns": 5, "uptime_s": 1.5, "news": True}
+INFO: dict[str, Any] = {
+    "name": "debian",
+    "uuid": "12ab",
+    "os_type": "Debian",
+    "memory_bytes": 128 << 20,
+    "state": "running",
+    "reason": "",
+    "error": None,
+    "pid": 4711,
+    "backend": "recompiler",
+    "virtual_ns": 5,
+    "uptime_s": 1.5,
+}
 MATCH = {"text": "login:", "groups": [], "start": 10, "end": 16, "virtual_ns": 7}
 
 
@@ -47,8 +59,8 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Asked, Answer, object]] = {
     "info": (
         lambda vm: vm.info(),
         Asked("GET", "/machine", b""),
-        Answer.json(INFO),
-        MachineInfo(name="debian", uuid="12ab", state=MachineState.RUNNING, pid=4711, backend="recompiler", virtual_ns=5, uptime_s=1.5),
+        Answer.json({**INFO, "news": True}),
+        MachineInfo(**INFO),
     ),
     "type": (lambda vm: vm.keyboard.type("root\n"), Asked("POST", "/keyboard/text", {"text": "root\n", "layout": "us"}), Answer(), None),
     "press": (lambda vm: vm.keyboard.press("down", "enter"), Asked("POST", "/keyboard/keys", {"keys": ["down", "enter"], "layout": "us"}), Answer(), None),

@@ -15,9 +15,15 @@ T = TypeVar("T")
 
 @attrs.frozen(kw_only=True)
 class MachineInfo:
+    """`reason` is why the machine is in its state, `error` what aborted it. `virtual_ns` is the guest's time, `uptime_s` the process's."""
+
     name: str
     uuid: str
+    os_type: str
+    memory_bytes: int
     state: MachineState = attrs.field(converter=MachineState)
+    reason: str
+    error: str | None
     pid: int
     backend: str
     virtual_ns: int
@@ -26,9 +32,9 @@ class MachineInfo:
 
 @attrs.frozen(kw_only=True)
 class KeyboardInfo:
-    """`leds`: bit 0 Scroll Lock, 1 Num Lock, 2 Caps Lock. `pending` bytes are not yet taken by the guest."""
+    """`leds` are ``scroll_lock``, ``num_lock`` and ``caps_lock``. `pending` bytes are not yet taken by the guest."""
 
-    leds: int
+    leds: Mapping[str, bool]
     pending: int
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from ringone.api.errors import ConfigError, UnknownNameError
@@ -87,6 +88,9 @@ ALIASES: Mapping[str, str] = {
     "plus": "+",
 }
 
+_JOINTS = ("-", "+")
+_JOINT = "[-+]"
+
 _NO_BREAK = frozenset({"pause"})
 """Sends press and release together."""
 
@@ -102,11 +106,10 @@ def release(name: str, layout: Layout | str = "us") -> bytes:
 
 
 def chord(text: str, layout: Layout | str = "us") -> bytes:
-    """Keys pressed together and released: ``ctrl-alt-delete``, ``shift-f10``, ``x``. The minus sign is ``minus`` or a last ``-``: ``ctrl--``."""
-    if text == "-":
-        return together(["-"], layout)
-    names = [*text[:-2].split("-"), "-"] if text.endswith("--") else text.split("-")
-    return together(names, layout)
+    """Keys pressed together and released: ``ctrl-alt-delete``, ``shift+f10``, ``x``. Minus and plus are ``minus`` and ``plus``, or stand last: ``ctrl--``."""
+    if len(text) > 1 and text[-1] in _JOINTS and text[-2] in _JOINTS:
+        return together([*re.split(_JOINT, text[:-2]), text[-1]], layout)
+    return together([text] if text in _JOINTS else re.split(_JOINT, text), layout)
 
 
 def together(names: Sequence[str], layout: Layout | str = "us") -> bytes:
