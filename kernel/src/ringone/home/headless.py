@@ -1,0 +1,217 @@
+"""``python -m ringone.home.headless --machine NAME``: one machine of a home in a process of its own, from power-on (or a saved state) to power-off.
+
+The process has the machine's lock, its log and its frontends, of which the control API is always one. It ends with the machine: 0 when that was powered off,
+by the guest, over the API or by a signal; 1 when it was aborted. A machine that is stuck is left to be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import enum
+import faulthandler
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import attrs
+
+from ringone.api.errors import ConfigError, RingOneError
+from ringone.api.events import MachineState, StateChanged
+from ringone.api.frontends import Frontend
+from ringone.home.home import Home
+from ringone.home.locks import LockMode
+from ringone.home.machine_log import machine_log
+from ringone.home.running import MachineRun, prepare_to_run
+from ringone.home.runtime import socket_path
+from ringone.machine import Session, create_shared_session
+from ringone.options import bind_options
+from ringone.plugins import PluginRegistry
+
+CONTROL_API = "control-api"
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+
+_log = logging.getLogger("ringone.process")
+
+
+class AfterPowerOff(enum.Enum):
+    EXIT = "exit"
+    STAY = "stay"
+    """Serve on until a signal comes: a machine that is off can still be rolled back to a checkpoint."""
+
+
+@attrs.frozen(kw_only=True)
+class ProcessOptions:
+    """`machine` is a name or UUID. `frontends` maps names to options as text; the control API gets what it needs by itself."""
+
+    machine: str
+    home: Path | None = None
+    frontends: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
+    after_power_off: AfterPowerOff = AfterPowerOff.EXIT
+
+
+class Foreground:
+    """How the process is getting on, for a person at a terminal."""
+
+    def running(self, name: str, socket: Path, log: Path) -> None:
+        print(f"{name}: running; socket {socket}, log {log}", file=sys.stderr, flush=True)  # noqa: T201
+
+    def failed(self, error: RingOneError) -> None:
+        print(f"error: {error}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Announced:
+    """How the process is getting on, for the one that started it (`ringone.client.launch`): one line of JSON on standard output, whose other end is then
+    free to go. What is said on standard error afterwards, by a crash, goes to the log."""
+
+    def running(self, name: str, socket: Path, log: Path) -> None:
+        with log.open("ab") as file:
+            os.dup2(file.fileno(), sys.stderr.fileno())
+        self._say({"pid": os.getpid(), "socket": str(socket)})
+
+    def failed(self, error: RingOneError) -> None:
+        self._say({"type": type(error).__name__, "detail": str(error)})
+
+    def _say(self, what: Mapping[str, Any]) -> None:
+        sys.stdout.write(json.dumps(what) + "\n")
+        with contextlib.suppress(BrokenPipeError):
+            sys.stdout.flush()
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), sys.stdout.fileno())
+
+
+class Endings:
+    """What ends the process: the machine, or a signal. The first one counts."""
+
+    def __init__(self, after_power_off: AfterPowerOff) -> None:
+        ends = {MachineState.ABORTED: 1}
+        if after_power_off is AfterPowerOff.EXIT:
+            ends[MachineState.POWERED_OFF] = 0
+        self._ends = ends
+        self._queue: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
+
+    def observe(self, event: object) -> None:
+        """The machine's observer."""
+        if isinstance(event, StateChanged) and event.new in self._ends:
+            self._queue.put((self._ends[event.new], f"the machine is {event.new.value}"))
+
+    def interrupt(self, number: int) -> None:
+        """From a signal handler."""
+        self._queue.put((0, signal.Signals(number).name))
+
+    def wait(self) -> int:
+        """Until something ends the process; returns its exit code."""
+        exit_code, cause = self._queue.get()
+        _log.info("the process ends: %s", cause)
+        return exit_code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m ringone.home.headless", description="Run one machine of a home.")
+    parser.add_argument("--machine", required=True, metavar="NAME|UUID", help="the machine")
+    parser.add_argument("--home", type=Path, metavar="FOLDER", help="the home that it is in (default: $RINGONE_HOME, or the user's)")
+    parser.add_argument("--frontend", action="append", default=[], metavar="NAME[:OPTION=VALUE,...]", help=f"a frontend beside {CONTROL_API}")
+    parser.add_argument("--after-power-off", choices=[each.value for each in AfterPowerOff], default="exit", help="whether the process ends (default: exit)")
+    parser.add_argument("--announce", action="store_true", help="say in one line of JSON on standard output that the machine runs, or why it does not")
+    given = parser.parse_args(arguments)
+    report = Announced() if given.announce else Foreground()
+    faulthandler.enable()
+    try:
+        frontends = dict(_named(text) for text in given.frontend)
+        options = ProcessOptions(machine=given.machine, home=given.home, frontends=frontends, after_power_off=AfterPowerOff(given.after_power_off))
+        return run(options, report)
+    except RingOneError as error:
+        report.failed(error)
+        return error.exit_code
+    except Exception as error:
+        traceback.print_exc()
+        report.failed(RingOneError(f"the machine's process failed: {type(error).__name__}: {error}"))
+        return RingOneError.exit_code
+
+
+def run(options: ProcessOptions, report: Foreground | Announced) -> int:
+    """Returns the exit code. Raises what keeps the machine from running."""
+    endings = Endings(options.after_power_off)
+    registry = PluginRegistry()
+    with _signals_end(endings), contextlib.ExitStack() as stack:
+        home = Home.open(options.home, registry)
+        machine = home.find(options.machine)
+        lock = stack.enter_context(home.lock(machine, LockMode.RUN, "running it"))
+        log = stack.enter_context(machine_log(machine.logs, home.settings().log_history_count, f"{machine.name} {{{machine.uuid}}}, process {os.getpid()}"))
+        with _logged():
+            prepared = prepare_to_run(home, machine, lock, registry.media_formats())
+            socket = socket_path(machine.uuid)
+            frontends = _frontends(options, {"socket": str(socket), "log": str(log)}, registry)
+            session = create_shared_session(prepared.config, registry)
+            stack.callback(_finish, prepared, session)
+            session.subscribe(endings.observe)
+            for frontend in frontends:
+                frontend.start(session)
+                stack.callback(frontend.stop)
+            prepared.start(session)
+            report.running(machine.name, socket, log)
+            return endings.wait()
+
+
+def _finish(prepared: MachineRun, session: Session) -> None:
+    session.close()
+    prepared.finish(session)
+
+
+def _frontends(options: ProcessOptions, control_api: Mapping[str, str], registry: PluginRegistry) -> list[Frontend]:
+    wanted = {CONTROL_API: control_api, **options.frontends}
+    wanted[CONTROL_API] = {**control_api, **options.frontends.get(CONTROL_API, {})}
+    offered = registry.frontends()
+    specs = [(offered.pick(name, source="--frontend"), text) for name, text in wanted.items()]
+    return [spec.create(bind_options(spec.options, text, source=f"--frontend {spec.name}")) for spec, text in specs]
+
+
+def _named(text: str) -> tuple[str, dict[str, str]]:
+    """``NAME[:key=value,...]``"""
+    name, _, rest = text.partition(":")
+    pairs = [part.partition("=") for part in rest.split(",") if part]
+    if not name or not all(key and equals for key, equals, _ in pairs):
+        raise ConfigError(f"--frontend: {text!r}; accepted: NAME[:option=value,...]")
+    return name, {key: value for key, _, value in pairs}
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    try:
+        yield
+    except RingOneError as error:
+        _log.error("%s", error)
+        raise
+    except Exception:
+        _log.exception("the machine's process failed")
+        raise
+
+
+@contextlib.contextmanager
+def _signals_end(endings: Endings) -> Iterator[None]:
+    """Signals power the machine off; a second one has its usual effect, in case the first one does not get through."""
+    previous = {getattr(signal, name): signal.getsignal(getattr(signal, name)) for name in SIGNALS if hasattr(signal, name)}
+
+    def interrupted(number: int, _frame: FrameType | None) -> None:
+        endings.interrupt(number)
+        signal.signal(number, previous[number])
+
+    for number in previous:
+        signal.signal(number, interrupted)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
