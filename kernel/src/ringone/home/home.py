@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from ringone.api.config import MachineConfig, SettingsFormat
-from ringone.api.errors import ConfigError, DriverError, LockedError, NotFoundError, RingOneError
-from ringone.api.settings import GlobalSettings, MachineEntry, MachineSettings
+from ringone.api.errors import ConfigError, LockedError, NotFoundError, RingOneError, StateError
+from ringone.api.settings import GlobalSettings, MachineEntry, MachineSettings, MediumRecord
 from ringone.home.locks import FileLock, LockHolder, LockMode
 from ringone.home.machinelock import GATE_TIMEOUT_S, MachineLock, lock_machine, session_of
 from ringone.home.paths import SUFFIX, check_group, check_name, home_folders
+from ringone.home.renaming import Renaming, as_driver_error, found_again, note_file
 from ringone.plugins import PluginRegistry
 
 LOCK_FILE = ".home.lock"
@@ -76,15 +76,14 @@ class Home:
     # --- what all machines share
 
     def settings(self) -> GlobalSettings:
-        return self._format.load_home(self.file) if self.file.exists() else GlobalSettings()
+        settings = self._format.load_home(self.file) if self.file.exists() else GlobalSettings()
+        return attrs.evolve(settings, machines=tuple(map(found_again, settings.machines)))
 
     def change_settings(self, change: Callable[[GlobalSettings], GlobalSettings]) -> GlobalSettings:
         """Save what `change` makes of the global settings; two processes that do so at once lose nothing."""
         with self._locked():
-            before = self.settings()
-            after = change(before)
-            if after != before:
-                self._format.save_home(after, self.file)
+            after = change(self.settings())
+            self._save_settings(after)
             return after
 
     def machine_folder(self) -> Path:
@@ -130,9 +129,15 @@ class Home:
                 raise ConfigError(f"machine settings file {str(path)!r} already exists")
             self._check_free(settings.config.name, settings.config.uuid)
             config = attrs.evolve(settings.config, uuid=settings.config.uuid or str(uuid.uuid4()), source=path)
-            with _host_errors(path, "create the machine's folder"):
+            fresh = not path.parent.exists()
+            with as_driver_error(path, "create the machine's folder"):
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._format.save_machine(attrs.evolve(settings, config=config, last_state_change=settings.last_state_change or _now()), path, like)
+            try:
+                self._format.save_machine(attrs.evolve(settings, config=config, last_state_change=settings.last_state_change or _now()), path, like)
+            except BaseException:
+                if fresh:
+                    path.parent.rmdir()
+                raise
         return path
 
     def register(self, path: Path) -> RegisteredMachine:
@@ -143,7 +148,7 @@ class Home:
         with self._locked():
             self._check_free(settings.config.name, entry.uuid)
             before = self.settings()
-            self._format.save_home(attrs.evolve(before, machines=(*before.machines, entry)), self.file)
+            self._save_settings(attrs.evolve(before, machines=(*before.machines, entry)))
         return RegisteredMachine(uuid=entry.uuid, path=path, name=settings.config.name, settings=settings)
 
     def unregister(self, machine: RegisteredMachine) -> None:
@@ -162,14 +167,27 @@ class Home:
         return attrs.evolve(settings, aborted=True) if killed is not None and killed.mode is LockMode.RUN else settings
 
     def save(self, lock: MachineLock, settings: MachineSettings) -> None:
-        """Save the settings of a machine that the caller has locked. The file as it was stays beside it with ``-prev`` appended to its name."""
-        lock.require_held()
-        self._format.save_machine(settings, lock.path)
+        """Save the settings of a machine that the caller has locked. The file as it was stays beside it with ``-prev`` appended to its name.
 
-    def change(self, machine: RegisteredMachine, change: Callable[[MachineSettings], MachineSettings]) -> MachineSettings:
+        With another name the machine's file and folder are renamed, too, which a machine that runs does not allow; `MachineLock.path` is its file then.
+        """
+        lock.require_held()
+        before = self._format.load_machine(lock.path)
+        self._refuse_foreign_uuids(before, settings)
+        if settings.config.name == before.config.name:
+            self._format.save_machine(settings, lock.path)
+        else:
+            self._rename(lock, before, settings)
+
+    def change(
+        self,
+        machine: RegisteredMachine,
+        change: Callable[[MachineSettings], MachineSettings],
+        purpose: str = "changing its settings",
+    ) -> MachineSettings:
         """Save what `change` makes of the settings of a machine that is off."""
-        with self.lock(machine, LockMode.SETTINGS, "changing its settings") as lock:
-            before = self.load(machine)
+        with self.lock(machine, LockMode.SETTINGS, purpose) as lock:
+            before = self._format.load_machine(lock.path)
             after = change(before)
             if after != before:
                 self.save(lock, after)
@@ -208,6 +226,49 @@ class Home:
             return attrs.evolve(machine, error=error)
         return attrs.evolve(machine, name=settings.config.name, settings=settings)
 
+    def _rename(self, lock: MachineLock, before: MachineSettings, after: MachineSettings) -> None:
+        if lock.mode is LockMode.RUN:
+            raise StateError(f"the machine {before.config.name!r} is running and cannot be renamed")
+        name = check_name("machine name", after.config.name)
+        entry = MachineEntry(uuid=before.config.uuid, path=lock.path)
+        with self._locked():
+            self._check_free(name, "")
+            renaming = Renaming(entry, before.config.name, name, keeps_folder=self._others_stand_on(entry))
+            renaming.require_room()
+            renaming.note()
+            self._format.save_machine(after, lock.path)
+            renaming.move()
+            lock.moved(renaming.path)
+            shared = self.settings()
+            machines = tuple(attrs.evolve(known, path=renaming.path) if known.uuid == entry.uuid else known for known in shared.machines)
+            self._save_settings(attrs.evolve(shared, machines=machines, media=tuple(map(renaming.moved, shared.media))))
+            note_file(entry).unlink(missing_ok=True)
+
+    def _others_stand_on(self, entry: MachineEntry) -> bool:
+        """Whether other machines have images in the folder of this one."""
+        others = [machine.settings for machine in self.machines() if machine.uuid != entry.uuid and machine.settings is not None]
+        return any(record.location.is_relative_to(entry.path.parent) for settings in others for top in settings.media for record in top.walk())
+
+    def _refuse_foreign_uuids(self, before: MachineSettings, after: MachineSettings) -> None:
+        """An image that another registry knows at another place is a copy that still has its original's UUID."""
+        known = {record.uuid for top in before.media for record in top.walk()}
+        new = {record.uuid: record.location for top in after.media for record in top.walk() if record.uuid not in known}
+        if new and (foreign := self._registered_elsewhere(before.config.uuid, new)):
+            raise ConfigError(f"{new[foreign.uuid]} has the UUID {{{foreign.uuid}}}, which {foreign.location} has already; accepted is one image of each UUID")
+
+    def _registered_elsewhere(self, machine: str, wanted: Mapping[str, Path]) -> MediumRecord | None:
+        shared = self.settings()
+        records = [record for top in shared.media for record in top.walk()]
+        for entry in shared.machines:
+            if entry.uuid != machine and _mentions(entry.path, wanted):
+                with contextlib.suppress(RingOneError):
+                    records += [record for top in self._format.load_machine(entry.path).media for record in top.walk()]
+        return next((record for record in records if wanted.get(record.uuid, record.location) != record.location), None)
+
+    def _save_settings(self, settings: GlobalSettings) -> None:
+        if self.file.exists() or settings != GlobalSettings():
+            self._format.save_home(settings, self.file)
+
     def _check_free(self, name: str, identity: str) -> None:
         for other in self.machines():
             if other.uuid == identity or (other.name == name and other.accessible):
@@ -215,7 +276,7 @@ class Home:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with _host_errors(self.file.parent, "create the home's folder"):
+        with as_driver_error(self.file.parent, "create the home's folder"):
             self.file.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.file.with_name(LOCK_FILE))
         if not lock.acquire(GATE_TIMEOUT_S):
@@ -234,6 +295,15 @@ def new_settings(name: str, *, os_type: str = "Other", groups: Sequence[str] = (
     return MachineSettings(config=config, groups=tuple(groups) or ("/",))
 
 
+def _mentions(path: Path, uuids: Iterable[str]) -> bool:
+    """Whether a file has any of the UUIDs in its text, which is told sooner than what it means by them."""
+    try:
+        text = path.read_bytes().lower()
+    except OSError:
+        return False
+    return any(uuid.encode() in text for uuid in uuids)
+
+
 def _uuid(text: str) -> str:
     """Lower-case, without braces; "" for what is none."""
     try:
@@ -244,11 +314,3 @@ def _uuid(text: str) -> str:
 
 def _now() -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-
-
-@contextlib.contextmanager
-def _host_errors(path: Path, what: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise DriverError(f"{os.fspath(path)}: cannot {what}: {error.strerror or error}") from error

@@ -46,6 +46,12 @@ class MachineLock:
         self._session.release()
         self._gate.release()
 
+    def moved(self, path: Path) -> None:
+        """The machine's file is somewhere else now, perhaps with its folder."""
+        self.path = path
+        for lock in (self._gate, self._session):
+            lock.moved(path.with_name(lock.path.name))
+
     def require_held(self) -> None:
         if not self._session.held:
             raise StateError(f"{self.path}: the machine's lock was released before its settings were saved")

@@ -26,6 +26,7 @@ from ringone_config_xml.text import braced, checked_uuid, flag_text, relative, t
 from ringone_config_xml.vbox import fresh_machine
 from ringone_config_xml.writing import apply
 
+LOCATIONS = frozenset({"location", "stateFile", "snapshotFolder"})
 F = TypeVar("F", bound=SettingsFile)
 
 
@@ -101,6 +102,8 @@ def _check_current_snapshot(document: Document, settings: MachineSettings) -> No
 
 def _edit_machine(document: Document, new: MachineSettings) -> None:
     old = read_settings(document)
+    if old.config.name != new.config.name:
+        _make_relative(document)
     identity = checked_uuid("machine", new.config.uuid or old.config.uuid)
     new = attrs.evolve(new, config=attrs.evolve(new.config, uuid=identity))
     write_machine_media(document, old.media, new.media)
@@ -115,6 +118,13 @@ def _edit_machine(document: Document, new: MachineSettings) -> None:
     _write_state(document, old, new)
     write_groups(document, old.groups, new.groups)
     write_guest_properties(document, old.guest_properties, new.guest_properties)
+
+
+def _make_relative(document: Document) -> None:
+    """The folder of a machine that gets another name is renamed: what lies in it is to be found there afterwards."""
+    for element in document.owner.iter():
+        for name in LOCATIONS & set(map(str, element.attrib)):
+            set_attribute(document, element, name, relative(Path(document.text(element, name)), document.folder))
 
 
 def _comes_back(old: MachineSettings, new: MachineSettings) -> bool:
