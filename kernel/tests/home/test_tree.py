@@ -296,6 +296,12 @@ def test_a_disk_that_nobody_writes_to_gets_an_image_of_the_machines_own(type: Me
     assert lineage(change.settings.media, new.path)[0].auto_reset is emptied
 
 
+def test_an_image_on_one_of_another_format_is_opened_as_what_it_is() -> None:
+    raw = attrs.evolve(record(BASE, MediumType.IMMUTABLE), format="RAW")
+    settings = attrs.evolve(machine(), config=MachineConfig(name="m", drives=(attrs.evolve(disk(BASE), format="raw"),)), media=(raw,))
+    assert power_on(settings, FOLDER).settings.config.drives[0].format == "vdi"
+
+
 def test_an_immutable_disk_gets_a_fresh_image_at_every_power_on() -> None:
     first = power_on(machine(MediumType.IMMUTABLE), FOLDER).settings
     second = power_on(first, FOLDER).settings

@@ -116,7 +116,7 @@ def _with_configs(snapshot: SnapshotRecord, change: Callable[[MachineConfig], Ma
 
 
 def with_images(config: MachineConfig, images: Mapping[Path, Path]) -> MachineConfig:
-    """Exchange the images of disks; `parents` are left for `with_chains`."""
+    """Exchange the images of disks; `parents` and `format` are left for `with_chains`."""
 
     def exchanged(drive: Drive) -> Drive:
         if drive.kind is not DriveKind.DISK or drive.image is None or drive.image not in images:
@@ -127,13 +127,14 @@ def with_images(config: MachineConfig, images: Mapping[Path, Path]) -> MachineCo
 
 
 def with_chains(settings: MachineSettings) -> MachineSettings:
-    """Let every disk name the images that its own stands on in the registry."""
-    parents = {record.location: _parents(settings.media, record.location) for record in all_records(settings.media)}
+    """Let every disk name the images that its own stands on in the registry, and the format that its own has there, unless it is to be found out."""
+    records = {record.location: record for record in all_records(settings.media)}
 
     def chained(drive: Drive) -> Drive:
-        if drive.kind is not DriveKind.DISK or drive.image not in parents:
+        if drive.kind is not DriveKind.DISK or drive.image not in records:
             return drive
-        return attrs.evolve(drive, parents=parents[drive.image])
+        format = records[drive.image].format.lower() if drive.format else ""
+        return attrs.evolve(drive, format=format, parents=_parents(settings.media, drive.image))
 
     return with_configs(settings, lambda config: attrs.evolve(config, drives=tuple(chained(drive) for drive in config.drives)))
 
