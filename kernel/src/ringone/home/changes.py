@@ -137,10 +137,12 @@ class MachineFiles:
             self._journal.write(attrs.evolve(journal, returns=tuple(entry for entry in journal.returns if entry.image not in gone)))
 
     def take_back(self) -> None:
-        """Bring what was written to such images into their parents."""
-        settings = self.load()
-        for entry in self.returns():
+        """Bring what was written to such images into their parents, which may be written to again afterwards."""
+        settings, returns = self.load(), self.returns()
+        for entry in returns:
             self._return(settings, entry)
+        if returns:
+            self.forget_returns(entry.image for entry in returns)
 
     def tidy(self, progress: Progress = no_progress) -> None:
         """Do what the journal says. What cannot be done now, and is not needed to run the machine, stays in it."""
