@@ -143,6 +143,9 @@ DRIVES: dict[str, Change] = {
     "more controllers": lambda config: attrs.evolve(
         config, storage_controllers=(*config.storage_controllers, StorageController(name="My SATA", type="AHCI", ports=5, bootable=False, host_io_cache=False))
     ),
+    "renamed controllers": lambda config: attrs.evolve(
+        config, storage_controllers=tuple(attrs.evolve(controller, name=f"My {controller.name}") for controller in config.storage_controllers)
+    ),
     "controllers of other settings": lambda config: attrs.evolve(
         config, storage_controllers=tuple(attrs.evolve(controller, bootable=False) for controller in config.storage_controllers)
     ),

@@ -45,11 +45,20 @@ def write_controllers(document: Document, old: MachineConfig, new: MachineConfig
         message = f"storage controllers of a machine file of settings version 1.{document.minor} cannot be changed"
         raise UnsupportedError(f"{message}; accepted: 1.{OLD_STORAGE_MINOR} and later")
     elements = {document.text(element, "name"): element for element in controller_elements(document)}
-    for name in before.keys() - after.keys():
+    renamed = _renamed(old.storage_controllers, new.storage_controllers)
+    for name in before.keys() - after.keys() - set(renamed.values()):
         remove(elements[name])
     for name, controller in after.items():
-        if before.get(name) != controller:
-            _write(document, elements.get(name), before.get(name), controller)
+        known_as = renamed.get(name, name)
+        if before.get(known_as) != controller:
+            _write(document, elements.get(known_as), before.get(known_as), controller)
+
+
+def _renamed(old: tuple[StorageController, ...], new: tuple[StorageController, ...]) -> dict[str, str]:
+    """New name to old one: a controller in the place of one of its chip that is not there any more."""
+    before, after = {controller.name for controller in old}, {controller.name for controller in new}
+    pairs = zip(old, new, strict=False)
+    return {one.name: was.name for was, one in pairs if was.name not in after and one.name not in before and was.type == one.type}
 
 
 def _attributes(controller: StorageController) -> dict[str, str]:
