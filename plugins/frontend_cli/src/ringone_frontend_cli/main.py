@@ -13,7 +13,7 @@ from typing import Annotated, cast
 
 import typer
 
-from ringone_frontend_cli import code_scan, listing
+from ringone_frontend_cli import code_scan, listing, vboxmanage
 from ringone_frontend_cli.context import Settings
 from ringone_frontend_cli.declarations import (
     Append,
@@ -59,6 +59,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    epilog=f"VBoxManage's verbs (ringone help VERB): {', '.join(vboxmanage.VERB_MODULES)}",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 listing.add_to(app)
@@ -214,6 +215,10 @@ def run_command_line(arguments: Sequence[str]) -> int:
     from ringone.api.errors import DeviceError, RingOneError
 
     Settings.debug = False
+    if vboxmanage.is_verb_line(arguments):
+        from ringone_frontend_cli.vboxmanage.app import run
+
+        return run("ringone", arguments)
     try:
         Settings.registry().add_cli_commands(app)
         result = app(arguments, prog_name="ringone", standalone_mode=False)
