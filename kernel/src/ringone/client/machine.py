@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from ringone.api.errors import RingOneError
 from ringone.api.events import MachineState
 from ringone.client.answers import Event
 from ringone.client.calls import Call, nothing
@@ -48,9 +47,7 @@ class Machine(MachineParts[HttpLine]):
         """Power off what was started here. Can be called again."""
         started, self._started = self._started, None
         if started is not None:
-            with contextlib.suppress(RingOneError):
-                self.power_off()
-            started.finish()
+            started.end()
         self._line.close()
 
     @property
@@ -97,9 +94,7 @@ class AsyncMachine(MachineParts[AsyncHttpLine]):
     async def close(self) -> None:
         started, self._started = self._started, None
         if started is not None:
-            with contextlib.suppress(RingOneError):
-                await self.power_off()
-            await asyncio.to_thread(started.finish)
+            await asyncio.to_thread(started.end)
         await self._line.close()
 
     async def state(self) -> MachineState:
