@@ -1,4 +1,4 @@
-"""The demo guest: every check that it makes passes, on every firmware and clock, the same way twice, and across a saved state."""
+"""The demo guest passes every check that it makes, on every firmware and clock, the same way twice, and across a saved state; `make demo` reports it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from ringone.api.config import ClockPolicy
 from ringone.api.events import MachineState
 
 from guests.console import Guest
+from guests.demo.__main__ import main
 from guests.demo.build import build
 from guests.demo.machine import PASSED, machine
+from guests.demo.report import Run, summary
 from tests.conftest import Boot
 
 TIMEOUT_S = 60
@@ -83,3 +85,43 @@ def test_demo_shows_typed_keys_and_waits_for_enter(boot: Boot, image: Path) -> N
     guest.type("\n")
     run_to_the_end(guest)
     assert PASSED in guest.serial
+
+
+def test_demo_command_shows_console_traps_patches_and_their_runs(image: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--firmware", "builtin", "--clock", "deterministic", "--statistics"]) == 0
+    console, report = capsys.readouterr().out.split("\ndemo: powered off\n")
+    assert console.rstrip().endswith(PASSED)
+    table, counters = report.rstrip().rsplit("\n\n", 1)
+    for kind in ("traps", "patches", "hits", "hlt", "iret", "pop_selector"):
+        assert f" {kind}" in table
+    assert " IOM/PortReads " in counters
+    assert "/" not in table
+
+
+def test_report_counts_traps_patches_and_hits_by_kind() -> None:
+    statistics = {
+        "EM/Instructions": 1_234_567,
+        "EM/RawTime": 3_000,
+        "EM/RecompilerTime": 1_000,
+        "EM/Traps": 1_005,
+        "EM/Traps/hlt": 5,
+        "EM/Traps/int": 1_000,
+        "IOM/PortReads": 7,
+        "PATM/Hits/cli": 20_000,
+        "PATM/Patches": 4,
+        "PATM/Patches/cli": 3,
+        "PATM/Patches/iret": 1,
+        "PATM/Patches/trap": 0,
+    }
+    run = Run(state=MachineState.POWERED_OFF, seconds=1.5, virtual_ns=2_500_000_000, statistics=statistics)
+    assert list(summary(run)) == [
+        "demo: powered off",
+        "  time          1.500 s, 2.500 s virtual",
+        "  instructions  1,234,567",
+        "  recompiler    25.0% of the time",
+        "",
+        "  what stopped the guest      what was replaced           how often that ran",
+        "  1,005 traps                     4 patches              20,000 hits",
+        "  1,000 int                       3 cli                  20,000 cli",
+        "      5 hlt                       1 iret",
+    ]
