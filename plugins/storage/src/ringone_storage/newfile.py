@@ -25,12 +25,16 @@ NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS
 
 @contextlib.contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A scratch file in the folder of `path`, which becomes `path` at the end, durably. Refuses a path that exists; nothing is left after an error."""
+    """An empty file of the same name in a folder beside `path`, which becomes `path` at the end, durably.
+
+    Refuses a path that exists; nothing is left after an error."""
     if os.path.lexists(path):
         raise MediumError(f"{path}: exists already; accepted are paths where nothing is")
-    with scratch_file(path.parent) as scratch:
-        yield scratch
+    with scratch_folder(path.parent) as folder:
+        scratch = folder / path.name
         try:
+            scratch.touch(0o600)
+            yield scratch
             _sync(scratch)
             _give_name(scratch, path)
             _sync(path.parent)
@@ -39,17 +43,14 @@ def new_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def scratch_file(folder: Path) -> Iterator[Path]:
-    """A file that is gone afterwards, unless it was renamed."""
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Gone afterwards, with all that is in it."""
     try:
-        number, name = tempfile.mkstemp(dir=folder, prefix=".ringone-", suffix=".tmp")
+        folder = tempfile.TemporaryDirectory(dir=parent, prefix=".ringone-", ignore_cleanup_errors=True)
     except OSError as error:
-        raise medium_error(folder, "create a file there", error) from error
-    os.close(number)
-    try:
+        raise medium_error(parent, "create a file there", error) from error
+    with folder as name:
         yield Path(name)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def reserve(path: Path, size: int, progress: Progress) -> None:

@@ -9,12 +9,13 @@ from ringone.api.hooks import hookimpl
 from ringone.api.media import MediumFormatSpec
 
 from ringone_storage.drivers import DISK_IMAGE, REMOVABLE_IMAGE
+from ringone_storage.foreign import FOREIGN
 from ringone_storage.formats import ISO, RAW, VDI
 
 
 @hookimpl
 def ringone_media_formats() -> Iterable[MediumFormatSpec]:
-    return (RAW, ISO, VDI)
+    return (RAW, ISO, VDI, *FOREIGN)
 
 
 @hookimpl
