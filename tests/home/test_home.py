@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -29,11 +30,11 @@ def home(tmp_path: Path, registry: PluginRegistry) -> Home:
     return Home.open(tmp_path / "home", registry)
 
 
-def made(home: Home, name: str = "debian", **changes: object) -> RegisteredMachine:
+def made(home: Home, name: str = "debian", **changes: Any) -> RegisteredMachine:
     return home.register(home.create(attrs.evolve(new_settings(name), **changes)))
 
 
-def with_config(settings: MachineSettings, **changes: object) -> MachineSettings:
+def with_config(settings: MachineSettings, **changes: Any) -> MachineSettings:
     return attrs.evolve(settings, config=attrs.evolve(settings.config, **changes))
 
 
@@ -199,6 +200,7 @@ def test_a_released_lock_saves_nothing(home: Home) -> None:
 RUN_AND_DIE = """
 import os, signal, sys
 from pathlib import Path
+from typing import Any
 from ringone.home import Home, LockMode
 from ringone.plugins import PluginRegistry
 home = Home.open(Path(sys.argv[1]), PluginRegistry())

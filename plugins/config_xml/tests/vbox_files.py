@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
-NAMES = sorted(path.stem for path in DATA.glob("*.vbox"))
+NAMES = sorted(path.stem for path in DATA.glob("[!s]*.vbox"))
+VERSIONS = sorted(path.stem for path in DATA.glob("settings-*.vbox"))
+"""One machine with snapshots as each settings version writes it: ``settings-1.07`` and so on."""
 UUID = "{00000000-1111-2222-3333-444444444444}"
 DISK = "{00000000-1111-2222-3333-555555555555}"
 

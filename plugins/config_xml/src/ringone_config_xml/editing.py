@@ -11,7 +11,7 @@ from ringone_config_xml.document import Element, SettingsFile
 
 INDENT = "  "
 ORDER = {
-    "Machine": ("MediaRegistry", "Description", "ExtraData", "Snapshot", "Hardware", "StorageControllers", "Groups"),
+    "Machine": ("MediaRegistry", "Description", "ExtraData", "Snapshot", "Hardware", "HardDiskAttachments", "StorageControllers", "Groups"),
     "Hardware": (
         *(
             "CPU",
@@ -32,7 +32,7 @@ ORDER = {
         *("Network", "UART", "LPT", "AudioAdapter", "RTC", "SharedFolders", "Clipboard", "DragAndDrop", "IO", "HostPci", "EmulatedUSB", "Guest"),
         *("GuestProperties", "StorageControllers"),
     ),
-    "Snapshot": ("Description", "ExtraData", "Hardware", "StorageControllers", "Snapshots"),
+    "Snapshot": ("Description", "ExtraData", "Hardware", "HardDiskAttachments", "StorageControllers", "Snapshots"),
     "HardDisk": ("Description", "Property", "HardDisk"),
     "Global": (
         *("ExtraData", "MachineRegistry", "MediaRegistry", "DHCPServers", "NetserviceRegistry", "USBDeviceFilters", "USBDeviceSources", "SystemProperties"),

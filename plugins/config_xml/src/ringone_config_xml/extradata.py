@@ -101,10 +101,16 @@ def read_extras(document: Document, *, pae: bool) -> Extras:
         debug_console=_read_debug_console(reader),
         serial=_read_serial(reader),
         drives=_read_drives(reader),
-        foreign={name: item.value for name, item in items.items() if not name.startswith(PREFIX)},
+        foreign=_foreign(document),
     )
     reader.report_unused()
     return extras
+
+
+def _foreign(document: Document) -> dict[str, str]:
+    """Items that are not ours, which snapshots share with their machine."""
+    items = {document.text(element, "name"): document.text(element, "value") for element in document.find_all(document.owner, "ExtraData/ExtraDataItem")}
+    return {name: value for name, value in items.items() if not name.startswith(PREFIX)}
 
 
 class ExtraDataReader:

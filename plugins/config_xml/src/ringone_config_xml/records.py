@@ -90,6 +90,10 @@ def write_registry(document: SettingsFile, holder: Element, old: tuple[MediumRec
     elements = {bare_uuid(document.text(element, "uuid")): element for element in _elements(document, holder)}
     kept = set()
     for record, parent in _with_parents(new):
+        was = before.get(record.uuid)
+        if was is not None and was.kind is not record.kind:
+            remove(elements.pop(record.uuid))
+            was = None
         element = elements.get(record.uuid)
         home = ensure(document, holder, f"MediaRegistry/{LIST_NAMES[record.kind]}") if parent is None else elements[parent.uuid]
         if element is None:
@@ -98,7 +102,7 @@ def write_registry(document: SettingsFile, holder: Element, old: tuple[MediumRec
             remove(element)
             attach(document, home, element)
         kept.add(record.uuid)
-        _write_record(document, element, before.get(record.uuid), record)
+        _write_record(document, element, was, record)
     for uuid in elements.keys() - kept:
         remove(elements[uuid])
 

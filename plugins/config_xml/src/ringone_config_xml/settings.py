@@ -73,6 +73,7 @@ def read_settings(document: Document) -> MachineSettings:
     machine = document.owner
     state, folder = document.text(machine, "stateFile"), document.text(machine, "snapshotFolder")
     config = read_machine(document)
+    refusals = _without_refusals(document)
     settings = MachineSettings(
         config=config,
         media=read_machine_media(document),
@@ -87,10 +88,16 @@ def read_settings(document: Document) -> MachineSettings:
         guest_properties=read_guest_properties(document),
     )
     _check_current_snapshot(document, settings)
-    refusals = [error for error in document.problems if isinstance(error, UnsupportedError)]
-    document.problems = [error for error in document.problems if not isinstance(error, UnsupportedError)]
+    _without_refusals(document)
     document.raise_problems()
-    return attrs.evolve(settings, refusals=tuple(dict.fromkeys(map(str, refusals))))
+    return attrs.evolve(settings, refusals=refusals)
+
+
+def _without_refusals(document: Document) -> tuple[str, ...]:
+    """Take out of the problems what RingOne just does not have; snapshots may have more of that than the machine."""
+    refusals = [str(error) for error in document.problems if isinstance(error, UnsupportedError)]
+    document.problems = [error for error in document.problems if not isinstance(error, UnsupportedError)]
+    return tuple(dict.fromkeys(refusals))
 
 
 def _check_current_snapshot(document: Document, settings: MachineSettings) -> None:

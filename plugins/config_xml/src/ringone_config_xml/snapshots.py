@@ -18,8 +18,8 @@ from ringone_config_xml.text import braced, checked_uuid, relative, time_of, tim
 from ringone_config_xml.writing import apply, own_extra_data
 
 DEPTH_LIMIT = 250
-KEPT = ("Hardware", "StorageControllers", "ExtraData")
-"""What a snapshot has of a machine; ExtraData only for what VirtualBox has no element for."""
+KEPT = ("Hardware", "HardDiskAttachments", "StorageControllers")
+"""The elements that a snapshot has of its machine. Ours have ExtraData, too, for what VirtualBox has no element for."""
 LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -113,7 +113,7 @@ def _check(settings: MachineSettings) -> None:
 
 def _new(document: Document, holder: Element) -> Element:
     element = add(document, holder, "Snapshot")
-    for name in ("Hardware", "StorageControllers"):
+    for name in KEPT:
         found = document.find(document.owner, name)
         if found is not None:
             attach(document, element, copied(found, element))
@@ -150,7 +150,7 @@ def _attributes(document: Document, record: SnapshotRecord) -> dict[str, str]:
 def bring_back(document: Document, uuid: str) -> None:
     """Make the machine's hardware, understood or not, a copy of a snapshot's."""
     element = next(found for found in snapshot_elements(document) if bare_uuid(document.text(found, "uuid")) == uuid)
-    for name in ("Hardware", "StorageControllers"):
+    for name in KEPT:
         present, kept = document.find(document.owner, name), document.find(element, name)
         if present is not None:
             remove(present)
