@@ -71,7 +71,8 @@ class FixedDisk(BlockDevice, Protocol):
         ...
 
     def drop_layer(self, level: int) -> None:
-        """Forget that the content below layer `level` was kept; the present content stays. Without any layer left, it is written to the image."""
+        """Forget that the content below layer `level` was kept; the present content stays. Without any layer left, it is written to the image;
+        what the image does not take stays in memory, and the next flush tries again and says why it cannot."""
         ...
 
     def switch(self, chain: Sequence[Path], meanwhile: Callable[[], None] | None = None) -> None:

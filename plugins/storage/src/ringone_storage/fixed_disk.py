@@ -33,11 +33,12 @@ class DiskImage:
         limit_bytes: int = DEFAULT_LIMIT_BYTES,
     ) -> None:
         self._formats = formats
-        self._format = format
+        self._named_formats = {chain[0]: format}
+        """Formats that somebody named: what a guest writes to the beginning of a raw image does not make another one of it."""
         self._mode = mode
-        self._chain = tuple(chain)
-        self._image = open_chain(formats, self._chain, format, mode, block_size)
         self._block_size = block_size
+        self._chain = tuple(chain)
+        self._image = self._open(self._chain)
         self._block_count = self._image.block_count
         self._stack = LayerStack(self._image, str(self._chain[0]), ADVICE, limit_bytes)
         self._layered = False
@@ -88,7 +89,10 @@ class DiskImage:
     def drop_layer(self, level: int) -> None:
         self._require_level(level)
         self._stack.drop(level)
-        self._settle()
+        try:
+            self._settle()
+        except MediumError as error:
+            log.warning("%s: writes stay in memory until the next flush: %s", self._chain[0], error)
 
     def switch(self, chain: Sequence[Path], meanwhile: Callable[[], None] | None = None) -> None:
         if self._stack.levels:
@@ -100,7 +104,11 @@ class DiskImage:
         try:
             if meanwhile is not None:
                 meanwhile()
-            self._use(self._open(chain), chain)
+            image = self._open(chain)
+            if image.block_count != self._block_count:
+                image.close()
+                raise MediumError(f"{chain[0]}: has {image.block_count} blocks, but the disk in the machine has {self._block_count}")
+            self._use(image, chain)
         except BaseException:
             self._use(self._open(self._chain), self._chain)
             raise
@@ -116,11 +124,7 @@ class DiskImage:
         self._image.close()
 
     def _open(self, chain: Sequence[Path]) -> BlockDevice:
-        image = open_chain(self._formats, chain, self._format if chain is self._chain else "", self._mode, self._block_size)
-        if image.block_count != self._block_count:
-            image.close()
-            raise MediumError(f"{chain[0]}: has {image.block_count} blocks, but the disk in the machine has {self._block_count}")
-        return image
+        return open_chain(self._formats, chain, self._named_formats.get(chain[0], ""), self._mode, self._block_size)
 
     def _use(self, image: BlockDevice, chain: Sequence[Path]) -> None:
         self._image = self._stack.base = image
