@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ringone.api.errors import ConfigError, DriverError, PluginError, RingOneError, StateError, UnknownNameError, WaitTimeoutError
 from ringone.api.events import MachineState
-from ringone.client import AsyncMachine, Event, Machine, MachineInfo, Match
+from ringone.client import AsyncMachine, Event, Machine, MachineInfo, Match, Snapshot
 from ringone.client.events import EventDecoder
 from ringone.client.places import RunningPlace
 from ringone.client.problems import KINDS, error_of
@@ -38,6 +38,7 @@ INFO: dict[str, Any] = {
     "virtual_ns": 5,
     "uptime_s": 1.5,
 }
+SNAPSHOT: dict[str, Any] = {"uuid": "34cd", "name": "first", "description": "", "online": True, "parent": None, "current": True}
 MATCH = {"text": "login:", "groups": [], "start": 10, "end": 16, "virtual_ns": 7}
 
 
@@ -80,6 +81,12 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Asked, Answer, object]] = {
         b"\xf8\x03",
     ),
     "serial write": (lambda vm: vm.serial.write("ls\n"), Asked("POST", "/serial/0", b"ls\n"), Answer(), None),
+    "snapshots": (
+        lambda vm: vm.snapshots.all(),
+        Asked("GET", "/snapshots", b""),
+        Answer.json([{**SNAPSHOT, "taken": "2026-01-01T00:00:00Z"}]),
+        [Snapshot(**SNAPSHOT, taken="2026-01-01T00:00:00+00:00")],
+    ),
     "snapshot name": (lambda vm: vm.snapshots.restore("a/b ü"), Asked("POST", "/snapshots/a%2Fb%20%C3%BC/restore", b""), Answer(), None),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -11,6 +12,10 @@ from ringone.api.events import MachineState
 from ringone.client.calls import Response
 
 T = TypeVar("T")
+
+
+def _moment(text: str) -> datetime.datetime:
+    return datetime.datetime.fromisoformat(text)
 
 
 @attrs.frozen(kw_only=True)
@@ -58,6 +63,20 @@ class Cells:
     attributes: tuple[str, ...] = attrs.field(converter=tuple)
     cursor: Mapping[str, int] | None
     palette: tuple[str, ...] = attrs.field(converter=tuple)
+
+
+@attrs.frozen(kw_only=True)
+class Snapshot:
+    """`online`: it has the state of a running machine. `parent` is the UUID of the snapshot that it stands on. The machine's present state comes from the one
+    that is `current`."""
+
+    uuid: str
+    name: str
+    description: str
+    taken: datetime.datetime = attrs.field(converter=_moment)
+    online: bool
+    parent: str | None
+    current: bool
 
 
 @attrs.frozen(kw_only=True)

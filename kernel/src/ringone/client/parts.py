@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ringone.api.errors import StateError
 from ringone.api.events import MachineState
-from ringone.client.answers import Cells, KeyboardInfo, MachineInfo, Match, record
+from ringone.client.answers import Cells, KeyboardInfo, MachineInfo, Match, Snapshot, make, record
 from ringone.client.calls import Call, L_co, Part, Response, nothing, operation
 
 WAIT_S = 60.0
@@ -60,11 +60,6 @@ class Mouse(Part[L_co]):
     def move(self, dx: int = 0, dy: int = 0, *, wheel: int = 0, buttons: int = 0) -> Call[None]:
         """Relative; y grows downwards."""
         return Call(method="POST", path="/mouse", json={"dx": dx, "dy": dy, "wheel": wheel, "buttons": buttons}, answer=nothing)
-
-    @operation
-    def move_to(self, x: int, y: int, *, buttons: int = 0) -> Call[None]:
-        """To a pixel of the screen."""
-        return Call(method="POST", path="/mouse", json={"x": x, "y": y, "buttons": buttons}, answer=nothing)
 
 
 class Screen(Part[L_co]):
@@ -148,12 +143,13 @@ class Snapshots(Part[L_co]):
     """Of a machine of a home. Each is named by its UUID or, where only one has it, its name."""
 
     @operation
-    def list(self) -> Call[list[dict[str, Any]]]:
-        return Call(method="GET", path="/snapshots", answer=lambda response: list(response.json()))
+    def all(self) -> Call[list[Snapshot]]:
+        """Each before those that stand on it."""
+        return Call(method="GET", path="/snapshots", answer=lambda response: [make(Snapshot, each) for each in response.json()])
 
     @operation
-    def take(self, name: str, description: str = "") -> Call[dict[str, Any]]:
-        return Call(method="POST", path="/snapshots", json={"name": name, "description": description}, answer=lambda r: dict(r.json()), timeout_s=None)
+    def take(self, name: str, description: str = "") -> Call[Snapshot]:
+        return Call(method="POST", path="/snapshots", json={"name": name, "description": description}, answer=record(Snapshot), timeout_s=None)
 
     @operation
     def restore(self, snapshot: str) -> Call[None]:
@@ -256,6 +252,11 @@ class MachineParts(Part[L_co]):
     def read_memory(self, address: int, size: int) -> Call[bytes]:
         """Physical memory."""
         return Call(method="GET", path="/memory", query={"address": address, "size": size}, answer=_content)
+
+    @operation
+    def change_cpu_options(self, options: Mapping[str, str]) -> Call[None]:
+        """Give the processor other values for some of its options."""
+        return Call(method="PATCH", path="/cpu/options", json={"options": dict(options)}, answer=nothing)
 
     @operation
     def log(self) -> Call[str]:
