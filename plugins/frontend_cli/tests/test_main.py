@@ -103,7 +103,7 @@ def mistakes(tmp_path: Path) -> dict[str, tuple[list[str], str]]:
         "no text": (["run", "--until", ""], "the text to wait for is empty"),
         "unknown option": (["run", "--hdx", "x"], "No such option: --hdx"),
         "unknown command": (["fly"], "No such command 'fly'"),
-        "missing argument": (["devices", "show"], "Missing argument 'NAME'"),
+        "missing argument": (["devices", "show"], "Missing argument 'name'"),
         "no such file": (["startvm", str(tmp_path / "none.vbox")], "none.vbox does not exist"),
         "unknown file type": (["startvm", str(text)], "no plugin reads machine files"),
         "broken file": (["startvm", str(vbox)], "broken.vbox"),
