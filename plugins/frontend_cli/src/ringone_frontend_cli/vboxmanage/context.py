@@ -14,14 +14,17 @@ from ringone.api.media import Progress
 from ringone.api.settings import MachineSettings
 
 from ringone_frontend_cli.context import Settings
-from ringone_frontend_cli.vboxmanage.info import MachineView
-from ringone_frontend_cli.vboxmanage.states import ONLINE, State
+from ringone_frontend_cli.vboxmanage.info import MachineView, VideoMode
+from ringone_frontend_cli.vboxmanage.states import OF_MACHINE, ONLINE, State
 
 if TYPE_CHECKING:
     from ringone.home import Home, RegisteredMachine
     from ringone.plugins import PluginRegistry
 
 PROGRESS_STEP = 10
+PNG_SIZE = (16, 20)
+"""Where a PNG says how wide and high it is."""
+COLOUR_BITS = 32
 
 
 @attrs.frozen
@@ -67,7 +70,11 @@ class Context:
     def home(self) -> Home:
         from ringone.home import Home
 
-        return Home.open(Path(self.home_folder) if self.home_folder else None, self.registry)
+        return Home.open(self.folder, self.registry)
+
+    @property
+    def folder(self) -> Path | None:
+        return Path(self.home_folder) if self.home_folder else None
 
     # --- machines
 
@@ -87,7 +94,20 @@ class Context:
         settings = machine.loaded
         uuids = {record.location: record.uuid for top in (*self.home.settings().media, *settings.media) for record in top.walk()}
         view = MachineView(settings=settings, path=machine.registered.path, state=machine.state, image_uuids=uuids)
-        return attrs.evolve(view, session="headless") if machine.is_online else view
+        return self._as_it_runs(view, machine) if machine.is_online else view
+
+    def _as_it_runs(self, view: MachineView, machine: Machine) -> MachineView:
+        """With what only the machine's process knows; a process that does not answer is no reason to say nothing."""
+        from ringone_frontend_cli.vboxmanage.running import client
+
+        view = attrs.evolve(view, session="headless")
+        try:
+            with client(self, machine) as vm:
+                state, picture = OF_MACHINE[vm.info().state], vm.screen.png()
+        except RingOneError:
+            return view
+        width, height = (int.from_bytes(picture[start : start + 4], "big") for start in PNG_SIZE)
+        return attrs.evolve(view, state=state, video_mode=VideoMode(width=width, height=height, bits=COLOUR_BITS))
 
     def _with_state(self, registered: RegisteredMachine) -> Machine:
         from ringone.home import LockMode

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringone.api.errors import DriverError
@@ -33,11 +32,17 @@ def client(context: Context, machine: Machine) -> Iterator[Client]:
 
 
 def connect(context: Context, machine: Machine) -> Client:
-    try:
+    with client_installed():
         from ringone.client import Machine as Client
+    return Client(machine.uuid, home=context.folder)
+
+
+@contextlib.contextmanager
+def client_installed() -> Iterator[None]:
+    try:
+        yield
     except ImportError as error:
         raise DriverError(f"running machines are reached through httpx, which cannot be imported ({error}); install ringone-kernel[client]") from error
-    return Client(machine.uuid, home=Path(context.home_folder) if context.home_folder else None)
 
 
 def wait_until_off(context: Context, machine: Machine) -> None:

@@ -64,7 +64,7 @@ def take(context: Context, arguments: Arguments) -> None:
         context,
         machine,
         "taking a snapshot",
-        online=lambda vm: str(vm.snapshots.take(name, description)["uuid"]),
+        online=lambda vm: vm.snapshots.take(name, description).uuid,
         offline=lambda keeper, progress: keeper.take_snapshot(name, description, progress).uuid,
     )
     print(f"Snapshot taken. UUID: {identity}")

@@ -6,7 +6,7 @@ import sys
 
 from ringone_frontend_cli.vboxmanage.context import Context
 from ringone_frontend_cli.vboxmanage.errors import INVALID_OBJECT_STATE, NotSupportedError, VerbError
-from ringone_frontend_cli.vboxmanage.running import connect
+from ringone_frontend_cli.vboxmanage.running import client_installed
 from ringone_frontend_cli.vboxmanage.syntax import Arguments, Verb, choice, option
 
 HEADLESS = "headless"
@@ -37,7 +37,9 @@ def _start(context: Context, name: str, kind: str) -> None:
         note = f"the machine runs without a window ({kind}); controlvm {shown} screenshotpng FILE shows its screen"
         print(f"{context.program}: note: {note}", file=sys.stderr)
     print(f'Waiting for VM "{shown}" to power on...', flush=True)
-    connect(context, machine).start()
+    with client_installed():
+        from ringone.client.launch import launch
+    launch(machine.uuid, context.folder)
     print(f'VM "{shown}" has been successfully started.')
 
 
