@@ -66,6 +66,16 @@ def read_head(path: Path, size: int) -> bytes:
         raise medium_error(path, "read the disk image", error) from error
 
 
+def file_size(path: Path) -> int:
+    """In bytes, also of a host device; the image may be in use."""
+    image_status(path)
+    try:
+        with path.open("rb") as file:
+            return file.seek(0, os.SEEK_END)
+    except OSError as error:
+        raise medium_error(path, "read the disk image", error) from error
+
+
 class HostFile:
     """`size` is the file's size in bytes when it was opened, and grows with writes behind it."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, closing
 from pathlib import Path
@@ -13,7 +12,7 @@ from ringone.api.drivers import BlockDevice
 from ringone.api.errors import MediumError, UnsupportedError
 from ringone.api.media import MediumInfo, MediumVariant, NewMedium, Progress, no_progress
 
-from ringone_storage.hostfile import HostFile, image_status, medium_error
+from ringone_storage.hostfile import HostFile, file_size, image_status, medium_error
 from ringone_storage.newfile import SECTOR_BYTES, copy_content, new_file, reserve, whole_sectors
 from ringone_storage.raw import RawImage
 
@@ -28,11 +27,7 @@ class RawTools:
 
     def describe(self, path: Path) -> MediumInfo:
         status = image_status(path)
-        try:
-            with path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-        except OSError as error:
-            raise medium_error(path, "read the disk image", error) from error
+        size = file_size(path)
         allocated = min(size, getattr(status, "st_blocks", size) * STAT_BLOCK_BYTES)
         return MediumInfo(path=path, format=self.name, variant=MediumVariant.FIXED, capacity_bytes=size, allocated_bytes=allocated)
 

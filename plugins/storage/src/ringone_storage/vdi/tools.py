@@ -14,9 +14,8 @@ from ringone.api.drivers import BlockDevice
 from ringone.api.errors import MediumError, UnsupportedError
 from ringone.api.media import MediumInfo, MediumVariant, NewMedium, Progress, no_progress
 
-from ringone_storage.hostfile import medium_error, read_head
+from ringone_storage.hostfile import file_size, medium_error, read_head
 from ringone_storage.newfile import copy_content, is_zero, new_file, reserve, whole_sectors
-from ringone_storage.raw import RawImage
 from ringone_storage.vdi.chain import open_images
 from ringone_storage.vdi.disk import VdiDisk
 from ringone_storage.vdi.header import BLOCK_BYTES, COMMENT_BYTES, MAX_BLOCKS, NO_UUID, SECTOR_BYTES, Header, Kind, is_vdi, layout, parse
@@ -129,8 +128,7 @@ def _parent(path: Path) -> tuple[int, UUID, UUID, int]:
     if is_vdi(read_head(path, SECTOR_BYTES)):
         header = _read_header(path)
         return header.capacity_bytes, header.uuid, header.modification_uuid, header.block_bytes
-    with closing(RawImage(path, SECTOR_BYTES, writable=False)) as raw:
-        return raw.block_count * SECTOR_BYTES, NO_UUID, NO_UUID, BLOCK_BYTES
+    return whole_sectors(path, file_size(path)), NO_UUID, NO_UUID, BLOCK_BYTES
 
 
 def _new_header(new: NewMedium) -> Header:
