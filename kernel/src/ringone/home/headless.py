@@ -24,7 +24,7 @@ from typing import Any
 
 import attrs
 
-from ringone.api.errors import ConfigError, RingOneError
+from ringone.api.errors import ConfigError, RingOneError, StateError
 from ringone.api.events import MachineState, StateChanged
 from ringone.api.frontends import Frontend
 from ringone.home.home import Home
@@ -158,7 +158,10 @@ def run(options: ProcessOptions, report: Foreground | Announced) -> int:
                 stack.callback(frontend.stop)
             prepared.start(session)
             report.running(machine.name, socket, log)
-            return endings.wait()
+            exit_code = endings.wait()
+            with contextlib.suppress(StateError):  # so that clients see how it ended
+                session.power_off()
+            return exit_code
 
 
 def _finish(prepared: MachineRun, session: Session) -> None:

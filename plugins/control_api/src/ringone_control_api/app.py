@@ -13,13 +13,20 @@ from starlette.exceptions import HTTPException
 
 from ringone_control_api import problems
 from ringone_control_api.limits import BodyLimits
-from ringone_control_api.routes import keyboard, machine, screen
+from ringone_control_api.routes import checkpoints, events, insight, keyboard, machine, mouse, screen, serial, snapshots, wait
 
 SUMMARY = "Drive a running machine: its state, keyboard, mouse, screen, serial ports, snapshots and events."
 SECTIONS: tuple[tuple[str, APIRouter, str], ...] = (
     ("machine", machine.router, "The machine and its front panel"),
     ("keyboard", keyboard.router, "Keys, at the guest's pace"),
+    ("mouse", mouse.router, "The mouse"),
     ("screen", screen.router, "What the guest shows"),
+    ("waiting", wait.router, "Waiting for the guest"),
+    ("serial", serial.router, "Serial ports"),
+    ("checkpoints", checkpoints.router, "States in memory"),
+    ("snapshots", snapshots.router, "States on disk"),
+    ("insight", insight.router, "Counters, registers, memory, log, media"),
+    ("events", events.router, "What happens"),
 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import enum
 import threading
 import weakref
@@ -12,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import attrs
+
+from ringone_control_api.bell import Bell
 
 QUEUE_LENGTH = 1000
 
@@ -71,9 +71,8 @@ class Listener:
 
     def __init__(self, lock: threading.Lock) -> None:
         self._lock = lock
-        self._loop = asyncio.get_running_loop()
+        self._bell = Bell()
         self._waiting: deque[Event | Dropped] = deque()
-        self._rung = asyncio.Event()
         self._ended = False
 
     def tell(self, event: Event) -> None:
@@ -84,28 +83,21 @@ class Listener:
             self._ended = True
         else:
             self._waiting.append(event)
-        self._ring()
+        self._bell.ring()
 
     def end(self) -> None:
         self._ended = True
-        self._ring()
+        self._bell.ring()
 
     async def heard(self, at_most_s: float) -> Sequence[Event | Dropped] | None:
         """Everything since the last call, as soon as there is something; empty where nothing happened for so long, None where nothing will any more."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), at_most_s)
+        if not self._waiting and not self._ended:
+            await self._bell.wait(at_most_s)
         with self._lock:
-            self._rung.clear()
+            self._bell.answer()
             heard = tuple(self._waiting)
             self._waiting.clear()
-            if self._ended:
-                self._rung.set()
-                return heard or None
-        return heard
-
-    def _ring(self) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._rung.set)
+            return None if self._ended and not heard else heard
 
 
 def _plain(value: Any) -> Any:

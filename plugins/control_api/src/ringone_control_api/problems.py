@@ -16,6 +16,7 @@ from ringone.api.errors import (
     DiskFullError,
     DriverError,
     MediumError,
+    NotFoundError,
     RingOneError,
     SnapshotError,
     StateError,
@@ -32,6 +33,7 @@ _log = logging.getLogger("ringone.control-api")
 STATUSES: Mapping[type[RingOneError], int] = {
     # the first that fits
     UnknownNameError: 404,
+    NotFoundError: 404,
     ConfigError: 422,
     WaitTimeoutError: 408,
     StateError: 409,

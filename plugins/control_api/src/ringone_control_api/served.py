@@ -18,6 +18,7 @@ from ringone_control_api.keyboard import Typist
 from ringone_control_api.machine_calls import on_machine
 from ringone_control_api.screen import Pictures
 from ringone_control_api.serial_history import SerialHistory
+from ringone_control_api.waiting import ENDED
 
 T = TypeVar("T")
 
@@ -34,6 +35,7 @@ class ServedMachine:
         self.serial: Mapping[int, SerialHistory] = {slot: SerialHistory() for slot in session.serial_lines}
         self.reason = ""
         """Why the machine is in its state, where somebody said so."""
+        self.closed = False
         self._started = time.monotonic()
         self._forget: list[Callable[[], None]] = [line.listen(self.serial[slot].append) for slot, line in session.serial_lines.items()]
         self._forget.append(session.subscribe(self._observe))
@@ -61,7 +63,12 @@ class ServedMachine:
     async def call(self, call: Callable[[], T]) -> T:
         return await on_machine(self.session, call)
 
+    @property
+    def ended(self) -> bool:
+        return self.session.state in ENDED
+
     def close(self) -> None:
+        self.closed = True
         for forget in self._forget:
             forget()
         self.events.close()

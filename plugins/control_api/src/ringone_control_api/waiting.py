@@ -20,6 +20,7 @@ from ringone.api.errors import ConfigError, StateError, WaitTimeoutError
 from ringone.api.events import MachineState, StateChanged
 from ringone.api.frontends import VmSession
 
+from ringone_control_api.bell import Bell
 from ringone_control_api.machine_calls import on_machine
 from ringone_control_api.serial_history import SerialHistory
 
@@ -232,7 +233,7 @@ async def wait_for(session: VmSession, condition: Condition, *, timeout_s: float
     """Returns what matched. `WaitTimeoutError` when `timeout_s` is over; `StateError` when the machine has ended and nothing more can come."""
     if not 0 <= timeout_s <= MAX_TIMEOUT_S:
         raise ConfigError(f"timeout of {timeout_s} s; accepted: 0 to {MAX_TIMEOUT_S:.0f}")
-    bell = _Bell()
+    bell = Bell()
 
     def observe(event: object) -> None:
         if isinstance(event, StateChanged):
@@ -245,29 +246,6 @@ async def wait_for(session: VmSession, condition: Condition, *, timeout_s: float
     finally:
         forget()
         session.request(unsubscribe)
-
-
-class _Bell:
-    """Wakes the waiter from any thread. Between two answers it rings once, whoever pulls it how often."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._rung = asyncio.Event()
-        self._pulled = False
-
-    def ring(self) -> None:
-        if not self._pulled:
-            self._pulled = True
-            self._loop.call_soon_threadsafe(self._rung.set)
-
-    async def wait(self, at_most_s: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._rung.wait(), at_most_s)
-
-    def answer(self) -> None:
-        """Before looking: what comes from now on rings again."""
-        self._rung.clear()
-        self._pulled = False
 
 
 class _Deadline:
@@ -292,7 +270,7 @@ class _Look:
     cost_s: float
 
 
-async def _wait(session: VmSession, condition: Condition, deadline: _Deadline, bell: _Bell) -> Match:
+async def _wait(session: VmSession, condition: Condition, deadline: _Deadline, bell: Bell) -> Match:
     def look() -> _Look:
         started = time.perf_counter()
         condition.look(session)

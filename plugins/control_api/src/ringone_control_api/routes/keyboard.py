@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 
+from ringone_control_api.attended import while_attended
 from ringone_control_api.models import KeyboardInfo, Keys, Scancodes, Text, Typed
 from ringone_control_api.problems import documented
 from ringone_control_api.served import Served
@@ -26,14 +27,14 @@ async def put_scancodes(machine: Served, body: Scancodes) -> Response:
     return Response(status_code=204)
 
 
-@router.post("/keyboard/keys", operation_id="press_keys", status_code=204, responses=documented(408, 409))
-async def press_keys(machine: Served, body: Keys) -> Response:
+@router.post("/keyboard/keys", operation_id="press_keys", status_code=204, responses=documented(409))
+async def press_keys(machine: Served, request: Request, body: Keys) -> Response:
     """Key combinations, one after the other, such as ``ctrl+alt+f1``. Answers when the guest has taken them."""
-    await machine.typist.press(body.keys, body.layout)
+    await while_attended(request, machine.typist.press(body.keys, body.layout))
     return Response(status_code=204)
 
 
-@router.post("/keyboard/text", operation_id="type_text", responses=documented(408, 409))
-async def type_text(machine: Served, body: Text) -> Typed:
+@router.post("/keyboard/text", operation_id="type_text", responses=documented(409))
+async def type_text(machine: Served, request: Request, body: Text) -> Typed:
     """Type a text. Answers when the guest has taken all of it."""
-    return Typed(characters=await machine.typist.type(body.text, body.layout))
+    return Typed(characters=await while_attended(request, machine.typist.type(body.text, body.layout)))
