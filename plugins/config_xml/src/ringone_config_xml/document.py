@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 from lxml import etree
@@ -65,10 +66,10 @@ class SettingsFile:
     def find_all(self, parent: Element | None, path: str) -> Iterator[Element]:
         """Elements at a path of local names, such as ``BIOS/ACPI``."""
         if parent is not None:
-            yield from parent.iterfind("/".join(self.tag(step) for step in path.split("/")))
+            yield from parent.iterfind(_qualified(self.namespace, path))
 
     def find(self, parent: Element | None, path: str) -> Element | None:
-        return next(self.find_all(parent, path), None)
+        return None if parent is None else parent.find(_qualified(self.namespace, path))
 
     def text(self, element: Element | None, attribute: str, default: str = "") -> str:
         return default if element is None else element.get(attribute, default)
@@ -96,6 +97,11 @@ class SettingsFile:
         if match is None or match[1] != "1":
             raise ConfigError(f"the settings version is {text!r}; accepted are versions 1.x, for example 1.12-linux", source=self.place(self.root))
         return int(match[2])
+
+
+@cache
+def _qualified(namespace: str, path: str) -> str:
+    return "/".join(f"{{{namespace}}}{step}" for step in path.split("/"))
 
 
 class Document(SettingsFile):

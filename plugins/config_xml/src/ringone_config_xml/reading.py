@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 from ringone.api.config import BootDevice, MachineConfig
@@ -12,7 +12,7 @@ from ringone_config_xml import schema
 from ringone_config_xml.controllers import read_controllers
 from ringone_config_xml.document import NEWEST_MINOR, Document, Element
 from ringone_config_xml.extradata import read_extras
-from ringone_config_xml.media import bare_uuid
+from ringone_config_xml.media import RegisteredImage, bare_uuid, registry
 from ringone_config_xml.storage import read_drives, without_home
 from ringone_config_xml.uart import read_serial_ports
 from ringone_config_xml.unmodelled import read_unmodelled
@@ -27,8 +27,8 @@ BOOT_DEVICES = {"Floppy": BootDevice.FLOPPY, "DVD": BootDevice.CDROM, "HardDisk"
 DEFAULT_BOOT_ORDER = (BootDevice.DISK, BootDevice.CDROM)
 
 
-def read_machine(document: Document) -> MachineConfig:
-    """The machine of a document, or what one of its snapshots keeps of it. Mistakes are in `Document.problems` then."""
+def read_machine(document: Document, images: Mapping[str, RegisteredImage]) -> MachineConfig:
+    """The machine of a document, or what one of its snapshots keeps of it. `images` are its `registry`. Mistakes are in `Document.problems` then."""
     machine = document.owner
     hardware = _require_child(document, document.machine, "Hardware")
     _refuse_what_there_is_not(document, hardware)
@@ -51,7 +51,7 @@ def read_machine(document: Document) -> MachineConfig:
         boot_menu=document.text(document.find(hardware, "BIOS/BootMenu"), "mode", "MessageAndMenu") != "Disabled",
         linux=extras.linux,
         storage_controllers=read_controllers(document),
-        drives=read_drives(document, extras.drives),
+        drives=read_drives(document, extras.drives, images),
         serial_ports=read_serial_ports(document, extras.serial),
         debug_console=extras.debug_console,
         devices=extras.devices,
@@ -69,7 +69,7 @@ def read_machine(document: Document) -> MachineConfig:
 def read_alone(document: Document) -> MachineConfig:
     """For running a file by itself. Raises `ConfigError` or `ConfigErrors` with all mistakes of the file."""
     schema.check(document)
-    config = without_home(document, read_machine(document))
+    config = without_home(document, read_machine(document, registry(document)))
     document.raise_problems()
     return config
 

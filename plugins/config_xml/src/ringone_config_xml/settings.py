@@ -72,12 +72,13 @@ def read_settings(document: Document) -> MachineSettings:
     schema.check(document, judge_snapshots=True)
     machine = document.owner
     state, folder = document.text(machine, "stateFile"), document.text(machine, "snapshotFolder")
-    config = read_machine(document)
+    images = registry(document)
+    config = read_machine(document, images)
     refusals = _without_refusals(document)
     settings = MachineSettings(
         config=config,
         media=read_machine_media(document),
-        snapshot=read_snapshots(document),
+        snapshot=read_snapshots(document, images),
         current_snapshot=bare_uuid(document.text(machine, "currentSnapshot")),
         current_state_modified=document.flag(machine, "currentStateModified", True),
         state_file=document.folder / state if state else None,
@@ -120,7 +121,7 @@ def _edit_machine(document: Document, new: MachineSettings) -> None:
     if _comes_back(old, new):
         bring_back(document, new.current_snapshot)
         document.problems = []
-        old = attrs.evolve(old, config=_with_file_modes(document, old.config, read_machine(document)))
+        old = attrs.evolve(old, config=_with_file_modes(document, old.config, read_machine(document, registry(document))))
     apply(document, old.config, new.config)
     _write_state(document, old, new)
     write_groups(document, old.groups, new.groups)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import attrs
 from ringone.api.config import MachineConfig
@@ -12,7 +12,7 @@ from ringone.api.settings import MachineSettings, SnapshotRecord
 
 from ringone_config_xml.document import Document, Element
 from ringone_config_xml.editing import add, attach, copied, ensure, remove, set_attribute, set_text
-from ringone_config_xml.media import bare_uuid
+from ringone_config_xml.media import RegisteredImage, bare_uuid
 from ringone_config_xml.reading import read_machine
 from ringone_config_xml.text import braced, checked_uuid, relative, time_of, time_text
 from ringone_config_xml.writing import apply, own_extra_data
@@ -23,14 +23,14 @@ KEPT = ("Hardware", "HardDiskAttachments", "StorageControllers")
 LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
-def read_snapshots(document: Document) -> SnapshotRecord | None:
+def read_snapshots(document: Document, images: Mapping[str, RegisteredImage]) -> SnapshotRecord | None:
     elements = list(document.find_all(document.owner, "Snapshot"))
     if len(elements) > 1:
         document.problem(elements[1], "a second tree of snapshots; accepted is one <Snapshot> in <Machine>")
-    return _read(document, elements[0], set(), 1) if elements else None
+    return _read(document, images, elements[0], set(), 1) if elements else None
 
 
-def _read(document: Document, element: Element, seen: set[str], depth: int) -> SnapshotRecord:
+def _read(document: Document, images: Mapping[str, RegisteredImage], element: Element, seen: set[str], depth: int) -> SnapshotRecord:
     uuid = bare_uuid(document.text(element, "uuid"))
     if uuid in seen:
         document.problem(element, f"two snapshots have the UUID {{{uuid}}}; accepted is one of each UUID")
@@ -48,10 +48,10 @@ def _read(document: Document, element: Element, seen: set[str], depth: int) -> S
         uuid=uuid,
         name=document.text(element, "name"),
         taken=taken or LONG_AGO,
-        config=read_machine(document.of_snapshot(element)),
+        config=read_machine(document.of_snapshot(element), images),
         description="" if description is None else str(description.xpath("string()")),
         state_file=document.folder / state if state else None,
-        children=tuple(_read(document, child, seen, depth + 1) for child in children),
+        children=tuple(_read(document, images, child, seen, depth + 1) for child in children),
     )
 
 

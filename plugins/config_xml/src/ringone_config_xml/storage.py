@@ -49,9 +49,8 @@ class Attachment:
     host_drive: str = ""
 
 
-def read_drives(document: Document, extras: Mapping[str, Mapping[str, str]]) -> tuple[Drive, ...]:
+def read_drives(document: Document, extras: Mapping[str, Mapping[str, str]], images: Mapping[str, RegisteredImage]) -> tuple[Drive, ...]:
     """`extras` are the ``RingOne/Drive/<controller>/<port>/<device>/`` items, by place."""
-    images = registry(document)
     drives: dict[Place, Drive] = {}
     for attachment in attachments(document):
         if attachment.place in drives:
