@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
-from ringone.api.errors import DriverError
+from ringone.api.errors import DriverError, WaitTimeoutError
 from ringone.api.events import MachineState
 
 PNG = b"\x89PNG picture"
@@ -33,6 +33,8 @@ class FakeScreen:
 
     def wait_for(self, text: str, timeout_s: float, *, clock: str) -> None:
         self._history.append(f"wait for {text!r} {timeout_s:g} s {clock}")
+        if text not in "debian login:":
+            raise WaitTimeoutError(f"{text!r} did not come")
 
     def png(self) -> bytes:
         return PNG

@@ -123,6 +123,14 @@ def test_a_failing_test_shows_its_machine(pytester: pytest.Pytester) -> None:
     assert "test_broken" in folder.name
 
 
+def test_a_machine_that_does_not_get_ready_shows_how_far_it_came(pytester: pytest.Pytester, history: list[str]) -> None:
+    pytester.makepyfile(FAILING)
+    result = pytester.runpytest("--ringone-machine=debian", "--ringone-ready=never")
+    result.assert_outcomes(errors=2)
+    result.stdout.fnmatch_lines(["E *WaitTimeoutError: 'never' did not come", "*- machine screen -*", "*screen.png", "debian login:"])
+    assert (history.count("start copy"), history[-1]) == (1, "end copy")
+
+
 def test_screens_go_to_pytests_temporary_folder_where_no_other_is_named(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(FAILING)
     pytester.runpytest("--ringone-machine=debian", f"--basetemp={pytester.path / 'temporary'}")

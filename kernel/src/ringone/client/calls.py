@@ -87,6 +87,7 @@ class Operation(Generic[P, T]):
 
         @functools.wraps(describe)
         def send(*arguments: P.args, **named: P.kwargs) -> Any:
+            __tracebackhide__ = True
             return part._line.send(describe(*arguments, **named))
 
         return send

@@ -1,4 +1,8 @@
-"""HTTP over a machine's Unix-domain socket, synchronous and asynchronous. httpx is imported when a line is made."""
+"""HTTP over a machine's Unix-domain socket, synchronous and asynchronous. httpx is imported when a line is made.
+
+Tracebacks leave this module out where the tool that shows them knows ``__tracebackhide__``, as pytest does: a wait that came to nothing is of interest where it
+was asked for.
+"""
 
 from __future__ import annotations
 
@@ -27,6 +31,7 @@ class HttpLine:
         self._client = httpx.Client(transport=httpx.HTTPTransport(uds=str(socket)), base_url=BASE)
 
     def send(self, call: Call[T]) -> T:
+        __tracebackhide__ = True
         with _explained(self._socket, call):
             return _answer(call, self._client.send(_request(self._client, call)))
 
@@ -52,6 +57,7 @@ class AsyncHttpLine:
         self._client = httpx.AsyncClient(transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url=BASE)
 
     async def send(self, call: Call[T]) -> T:
+        __tracebackhide__ = True
         with _explained(self._socket, call):
             return _answer(call, await self._client.send(_request(self._client, call)))
 
@@ -88,6 +94,7 @@ def _request(client: httpx.Client | httpx.AsyncClient, call: Call[object]) -> ht
 
 
 def _answer(call: Call[T], response: httpx.Response) -> T:
+    __tracebackhide__ = True
     if response.is_error:
         raise _problem(response)
     try:
@@ -106,12 +113,13 @@ def _problem(response: httpx.Response) -> Exception:
 
 @contextlib.contextmanager
 def _explained(socket: Path, call: Call[object]) -> Iterator[None]:
+    __tracebackhide__ = True
     httpx = _httpx()
     try:
         yield
     except httpx.ConnectError as error:
-        raise DriverError(f"{socket}: no machine answers there: {error}") from error
-    except httpx.TimeoutException as error:
-        raise DriverError(f"{call.method} {call.path}: the machine did not answer within {call.timeout_s} s") from error
+        raise DriverError(f"{socket}: no machine answers there: {error}") from None
+    except httpx.TimeoutException:
+        raise DriverError(f"{call.method} {call.path}: the machine did not answer within {call.timeout_s} s") from None
     except httpx.TransportError as error:
-        raise DriverError(f"{call.method} {call.path}: the machine's process broke off: {error or type(error).__name__}") from error
+        raise DriverError(f"{call.method} {call.path}: the machine's process broke off: {error or type(error).__name__}") from None

@@ -102,6 +102,8 @@ class _Started:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGTERM)
             self._process.finish()
+            if not answers(self._process.socket):  # a killed process leaves it
+                self._process.socket.unlink(missing_ok=True)
 
 
 def place_of(machine: str | Path | Place, home: Path | None, arguments: tuple[str, ...] = ()) -> Place:

@@ -16,7 +16,7 @@ from pytest_ringone import plan
 if TYPE_CHECKING:
     from ringone.client import Machine
 
-    from pytest_ringone.evidence import Evidence
+    from pytest_ringone.evidence import Capture, Evidence
     from pytest_ringone.shared import SharedMachine
 
 SHARED = "ringone_shared_machine"
@@ -60,15 +60,29 @@ def machine(ringone_shared_machine: SharedMachine) -> Machine:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    arguments: dict[str, Any] = getattr(item, "funcargs", {})
-    if report.when == "call" and report.failed and "machine" in arguments:
-        from pytest_ringone.evidence import gather
+    captured = _captured(item, report)
+    if captured is not None:
+        from pytest_ringone.evidence import keep
 
-        evidence = gather(arguments["machine"], arguments[SHARED], _folder(item))
+        shared: SharedMachine = item.funcargs[SHARED]  # type: ignore[attr-defined]
+        evidence = keep(captured, tuple(shared.events), _folder(item))
         report.sections += evidence.sections
         if item.config.pluginmanager.hasplugin("html"):
             _attach(report, evidence)
     return report
+
+
+def _captured(item: pytest.Item, report: pytest.TestReport) -> Capture | None:
+    """The machine of a test that failed, or that could not begin because the machine was not ready."""
+    arguments: dict[str, Any] = getattr(item, "funcargs", {})
+    if not report.failed or SHARED not in arguments:
+        return None
+    shared: SharedMachine = arguments[SHARED]
+    if report.when == "call" and "machine" in arguments:
+        from pytest_ringone.evidence import capture
+
+        return capture(arguments["machine"], shared.serial_start)
+    return shared.not_ready if report.when == "setup" else None
 
 
 def _folder(item: pytest.Item) -> Path:

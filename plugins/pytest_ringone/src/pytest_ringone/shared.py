@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ringone.api.errors import DriverError, RingOneError
 from ringone.api.events import MachineState
 
+from pytest_ringone.evidence import Capture, capture
 from pytest_ringone.plan import Disks, MachinePlan
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ class SharedMachine:
         """Of the running test."""
         self.serial_start = 0
         """Where the running test's serial output begins."""
+        self.not_ready: Capture | None = None
+        """The machine when it should have been ready and was not."""
+        self._hopeless: RingOneError | None = None
+        """Why it did not get ready, which it will not do for the next test either."""
         self._machine: Machine | None = None
         self._checkpoint = 0
         self._state = MachineState.RUNNING
@@ -36,6 +41,8 @@ class SharedMachine:
 
     def rewind(self) -> Machine:
         """The machine as it was when it was ready."""
+        if self._hopeless is not None:
+            raise self._hopeless
         machine = self._machine
         if machine is not None:
             try:
@@ -63,7 +70,12 @@ class SharedMachine:
         with contextlib.ExitStack() as life:
             machine = life.enter_context(self._started(life))
             self._listen(machine)
-            self._wait_until_ready(machine)
+            try:
+                self._wait_until_ready(machine)
+            except RingOneError as error:
+                self.not_ready = capture(machine, 0)
+                self._hopeless = error
+                raise
             self._checkpoint = machine.take_checkpoint()
             self._state = machine.state
             machine.roll_back(self._checkpoint)
