@@ -135,6 +135,21 @@ class Lab:
         disk.write(block * SECTORS_A_BLOCK, data * (BLOCK_BYTES // len(data)))
         disk.close()
 
+    def touch(self, block: int, text: bytes) -> None:
+        """Write the first sector of an image block only."""
+        disk = formats()["vdi"].open(self.chain, AccessMode.PERSISTENT, 512)
+        disk.write(block * SECTORS_A_BLOCK, text * (512 // len(text)))
+        disk.flush()
+        disk.close()
+
+    def first_bytes(self, chain: tuple[Path, ...] = ()) -> bytes:
+        """Of every image block."""
+        disk = formats()["vdi"].open(chain or self.chain, AccessMode.READ_ONLY, 512)
+        try:
+            return b"".join(disk.read(block, 1)[:1] for block in range(0, disk.block_count, SECTORS_A_BLOCK))
+        finally:
+            disk.close()
+
     def content(self, chain: tuple[Path, ...] = ()) -> bytes:
         disk = formats()["vdi"].open(chain or self.chain, AccessMode.READ_ONLY, 512)
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -77,7 +78,7 @@ class MachineFiles:
         self.tidy(progress)
         for path in self.snapshot_folder(self.load()).glob(UNFINISHED):
             with contextlib.suppress(OSError):
-                path.unlink()
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     # --- changing
 

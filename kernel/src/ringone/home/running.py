@@ -34,30 +34,30 @@ class MachineRun:
 
     config: MachineConfig
     saved: bool
-    _files: MachineFiles
+    files: MachineFiles
 
     def start(self, session: Session, progress: Progress = no_progress) -> None:
         """Give the session its keeper and let the guest run: cold, or from the saved state, which is gone then. A state that cannot be loaded stays."""
-        session.keeper = RunningKeeper(self._files, session)
-        before = self._files.load()
+        session.keeper = RunningKeeper(self.files, session)
+        before = self.files.load()
         after = attrs.evolve(before, state_file=None, aborted=False, current_state_modified=True, last_state_change=now())
         if before.state_file is None:
-            self._files.save(after)
+            self.files.save(after)
             session.start()
             return
         session.restore_file(before.state_file, progress=progress)
-        with self._files.changing(before, after):
-            self._files.save(after)
-        self._files.tidy()
+        with self.files.changing(before, after):
+            self.files.save(after)
+        self.files.tidy()
         session.resume()
 
     def finish(self, session: Session) -> None:
         """After the session was closed: how the machine ended is written down, and what it left is tidied up."""
-        self._files.apart = nobody_else
-        self._files.tidy()
-        settings = self._files.load()
+        self.files.apart = nobody_else
+        self.files.tidy()
+        settings = self.files.load()
         aborted = session.state is MachineState.ABORTED
-        self._files.save(attrs.evolve(settings, aborted=aborted, last_state_change=now()))
+        self.files.save(attrs.evolve(settings, aborted=aborted, last_state_change=now()))
 
 
 def prepare_to_run(home: Home, machine: RegisteredMachine, lock: MachineLock, media_formats: Mapping[str, MediumFormatSpec]) -> MachineRun:
