@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import queue
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -10,11 +13,15 @@ import pytest
 from ringone.api.drivers import DriverContext
 from ringone.api.errors import MediumError, UnknownNameError
 from ringone.api.media import AccessMode, MediumFormatSpec, find_format
+from ringone_storage import write_behind
 from ringone_storage.drivers import DISK_IMAGE, REMOVABLE_IMAGE, DiskImageOptions, RemovableImage, RemovableImageOptions
-from ringone_storage.formats import ISO, RAW
+from ringone_storage.formats import ISO, RAW, VDI
 from ringone_storage.raw import open_raw
+from ringone_storage.vdi.image import FREE
 
-FORMATS = {"raw": RAW, "iso": ISO}
+from plugins.storage.tests.vdi_images import entries_of, make, open_disk, put
+
+FORMATS = {"raw": RAW, "iso": ISO, "vdi": VDI}
 
 
 class Context:
@@ -67,8 +74,53 @@ def test_a_disk_image_is_opened_with_its_options(tmp_path: Path) -> None:
     assert path.read_bytes()[:1] == b"A"
 
 
+def test_a_disk_is_opened_with_its_parents(tmp_path: Path) -> None:
+    base = make(tmp_path / "base.vdi")
+    put([base], 0, b"A" * 512)
+    folder = tmp_path / "Snapshots"
+    folder.mkdir()
+    middle = make(folder / "middle.vdi", parent=base)
+    child = make(folder / "child.vdi", parent=middle)
+    disk = DISK_IMAGE.create(CONTEXT, DiskImageOptions(path=child, parents=f"middle.vdi\n{base}\n"))
+    assert disk.chain == (child, middle, base)
+    assert disk.read(0, 1) == b"A" * 512
+
+
+def test_what_a_guest_does_not_flush_is_flushed_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: queue.Queue[Callable[[], None]] = queue.Queue()
+    context = Context()
+    monkeypatch.setattr(context, "call_soon", calls.put)
+    monkeypatch.setattr(write_behind, "DELAY_S", 0.01)
+    path = make(tmp_path / "a.vdi")
+    disk = DISK_IMAGE.create(context, DiskImageOptions(path=path))
+    for number in range(2):
+        disk.write(number * 8, b"x" * 512)
+        assert entries_of(path)[number] == FREE
+        calls.get(timeout=60)()
+        assert entries_of(path)[number] == number
+    disk.close()
+    assert calls.empty()
+
+
+def test_a_flush_that_fails_behind_the_guests_back_is_only_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    calls: queue.Queue[Callable[[], None]] = queue.Queue()
+    monkeypatch.setattr(write_behind, "DELAY_S", 0.01)
+    disk = open_disk(make(tmp_path / "a.vdi"))
+    assert isinstance(disk, write_behind.HoldsBack)
+    disk.write(0, b"x" * 512)
+    watcher = write_behind.WriteBehind("a.vdi", calls.put)
+    watcher.watch(disk)
+
+    def fail(fd: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", fail)
+    calls.get(timeout=60)()
+    assert "a.vdi: written blocks are not on disk yet" in caplog.text
+
+
 def test_an_unknown_format_is_named_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown disk image format 'ray'.*did you mean 'raw'.*iso, raw"):
+    with pytest.raises(UnknownNameError, match=r"unknown disk image format 'ray'.*did you mean 'raw'.*iso, raw, vdi"):
         DISK_IMAGE.create(CONTEXT, DiskImageOptions(path=floppy(tmp_path), format="ray"))
 
 

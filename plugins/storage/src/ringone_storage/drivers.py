@@ -13,6 +13,7 @@ from ringone.api.options import option
 from ringone_storage.fixed_disk import DiskImage
 from ringone_storage.layers import DEFAULT_LIMIT_BYTES
 from ringone_storage.opening import open_chain
+from ringone_storage.write_behind import WriteBehind
 
 BLOCK_SIZES = (512, 2048)
 
@@ -91,6 +92,7 @@ def create_disk_image(context: DriverContext, options: DiskImageOptions) -> Fixe
         mode=options.mode,
         block_size=options.block_size,
         limit_bytes=options.checkpoint_memory,
+        write_behind=WriteBehind(str(options.path), context.call_soon),
     )
 
 

@@ -12,6 +12,7 @@ from ringone.api.media import AccessMode, MediumFormatSpec
 
 from ringone_storage.layers import DEFAULT_LIMIT_BYTES, LayerStack
 from ringone_storage.opening import open_chain
+from ringone_storage.write_behind import HoldsBack, WriteBehind
 
 ADVICE = "forget checkpoints that are no longer needed"
 
@@ -31,14 +32,17 @@ class DiskImage:
         mode: AccessMode = AccessMode.PERSISTENT,
         block_size: int = 512,
         limit_bytes: int = DEFAULT_LIMIT_BYTES,
+        write_behind: WriteBehind | None = None,
     ) -> None:
         self._formats = formats
         self._named_formats = {chain[0]: format}
         """Formats that somebody named: what a guest writes to the beginning of a raw image does not make another one of it."""
         self._mode = mode
         self._block_size = block_size
+        self._write_behind = write_behind
         self._chain = tuple(chain)
         self._image = self._open(self._chain)
+        self._held_back = self._image if isinstance(self._image, HoldsBack) else None
         self._block_count = self._image.block_count
         self._stack = LayerStack(self._image, str(self._chain[0]), ADVICE, limit_bytes)
         self._layered = False
@@ -73,6 +77,8 @@ class DiskImage:
             self._stack.write(block, data)
         else:
             self._image.write(block, data)
+            if self._held_back is not None and self._held_back.pending and self._write_behind is not None:
+                self._write_behind.watch(self._held_back)
 
     def flush(self) -> None:
         self._settle()
@@ -100,6 +106,7 @@ class DiskImage:
         if self._mode is AccessMode.THROW_AWAY:
             raise StateError(f"{self._chain[0]}: writes to this disk are thrown away, so that its image cannot be changed; accepted are persistent disks")
         self.flush()
+        self._stop_watching()
         self._image.close()
         try:
             if meanwhile is not None:
@@ -121,6 +128,7 @@ class DiskImage:
         except MediumError as error:
             log.error("%s: writes that checkpoints kept in memory are lost: %s", self._chain[0], error)
         self._stack.clear()
+        self._stop_watching()
         self._image.close()
 
     def _open(self, chain: Sequence[Path]) -> BlockDevice:
@@ -128,7 +136,12 @@ class DiskImage:
 
     def _use(self, image: BlockDevice, chain: Sequence[Path]) -> None:
         self._image = self._stack.base = image
+        self._held_back = image if isinstance(image, HoldsBack) else None
         self._chain = tuple(chain)
+
+    def _stop_watching(self) -> None:
+        if self._write_behind is not None:
+            self._write_behind.cancel()
 
     def _settle(self) -> None:
         """Bring to the image what no checkpoint holds back."""

@@ -43,6 +43,11 @@ class VdiDisk:
     def read_only(self) -> bool:
         return self._read_only
 
+    @property
+    def pending(self) -> int:
+        """Blocks that a killed process would lose."""
+        return self._top.pending
+
     def read(self, block: int, count: int) -> bytes:
         require_blocks(self._name, "read", block, count, self._block_count)
         position, wanted = block * self._block_size, count * self._block_size
