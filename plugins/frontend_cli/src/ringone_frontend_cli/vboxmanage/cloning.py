@@ -47,8 +47,8 @@ class Cloner:
         source = find_format(self.context.registry.media_formats(), image)
         target, _ = self._format(source)
         new = NewMedium(path=self._path(image, target))
-        self.created.append(new.path)
         info = clone_medium(source, [record.location for record in chain], target, new, self.context.progress())
+        self.created.append(new.path)
         self.new_media = (*self.new_media, attrs.evolve(record_of(target, info), type=chain[-1].type))
         return attrs.evolve(drive, image=new.path, parents=(), format=target.name)
 
@@ -56,8 +56,8 @@ class Cloner:
         chain = self._lineage(image)
         spec, tools = self._format(None)
         new = NewMedium(path=self._path(image, spec), variant=MediumVariant.DIFFERENCING, parent=image)
-        self.created.append(new.path)
         child = record_of(spec, tools.create(new))
+        self.created.append(new.path)
         for record in chain:  # the parents of the clone's image, and nothing else that stands on them
             child = attrs.evolve(record, children=(child,))
         self.new_media = (*self.new_media, child)
@@ -122,7 +122,6 @@ def _clone(context: Context, machine: Machine, name: str, arguments: Arguments, 
     groups = parse_groups(arguments.get("--groups")) if arguments.has("--groups") else settings.groups
     base = Path(arguments.get("--basefolder")) if arguments.has("--basefolder") else None
     folder = context.home.machine_file(name, groups, base).parent
-    is_new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     cloner = Cloner(context=context, name=name, folder=folder, keep_names=KEEP_DISK_NAMES in words, media=settings.media)
     try:
@@ -131,8 +130,7 @@ def _clone(context: Context, machine: Machine, name: str, arguments: Arguments, 
         clone = MachineSettings(config=copied, media=cloner.new_media, groups=groups)
         return context.home.create(clone, base, machine.registered.path)
     except BaseException:
-        if is_new:
-            cloner.undo()
+        cloner.undo()
         raise
 
 

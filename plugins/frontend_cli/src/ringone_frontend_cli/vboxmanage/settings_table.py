@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import attrs
-from ringone.api.config import MachineConfig
+from ringone.api.config import ClockPolicy, FirmwareConfig, MachineConfig
 from ringone.api.settings import MachineSettings
 
+from ringone_frontend_cli.arguments import named
 from ringone_frontend_cli.vboxmanage import serial
 from ringone_frontend_cli.vboxmanage.errors import INVALID_ARGUMENT, NotSupportedError, VerbError, VerbSyntaxError
 from ringone_frontend_cli.vboxmanage.ostypes import find_os_type
@@ -209,6 +210,26 @@ def _uart_number(index: int) -> int:
     return index
 
 
+def _named(name: str, change: Callable[[MachineConfig, str, dict[str, str]], MachineConfig]) -> Setting:
+    """One of RingOne's own, ``NAME[:option=value,...]``."""
+
+    def effect(config: MachineConfig, index: int, value: str) -> MachineConfig:
+        chosen, options = named(value, name)
+        return change(config, chosen, options)
+
+    return Setting(option(name, value="NAME[:option=value,...]"), _config(effect))
+
+
+OWN = (
+    _named("--ringone-cpu", lambda config, name, options: attrs.evolve(config, cpu=attrs.evolve(config.cpu, backend=name, options=options))),
+    _named("--ringone-firmware", lambda config, name, options: attrs.evolve(config, firmware=FirmwareConfig(name=name, options=options))),
+    Setting(
+        option("--ringone-clock", parse=choice(*(policy.value for policy in (ClockPolicy.HOST, ClockPolicy.DETERMINISTIC))), value="host|deterministic"),
+        _clock("policy", ClockPolicy),
+    ),
+)
+"""What VirtualBox does not have."""
+
 KEPT_ALIASES = {"nested-hw-virt": ("--nestedhwvirt",), "bioslogofadein": (), "vtxux": ("--x86-vtx-ux",), "vtxvpid": ("--x86-vtx-vpid",)}
 NOT_SWITCHES = frozenset({"vrde", "audioenabled"})
 
@@ -292,5 +313,5 @@ REFUSED = (
     refused("icons", "--iconfile"),
 )
 
-SETTINGS: Mapping[str, Setting] = {setting.option.key.removesuffix("<N>"): setting for setting in (*FOLLOWED, *KEPT, *ABSENT, *REFUSED)}
+SETTINGS: Mapping[str, Setting] = {setting.option.key.removesuffix("<N>"): setting for setting in (*FOLLOWED, *OWN, *KEPT, *ABSENT, *REFUSED)}
 """Key of the option to what it does."""
