@@ -90,6 +90,7 @@ def formats() -> dict[str, MediumFormatSpec]:
 
 @attrs.frozen
 class Lab:
+    folder: Path
     home: Home
     machine: RegisteredMachine
 
@@ -175,7 +176,13 @@ def make_lab(folder: Path, type: MediumType = MediumType.NORMAL, capacity_bytes:
         ),
         media=(MediumRecord(uuid=info.uuid, location=disk, kind=DriveKind.DISK, type=type),),
     )
-    return Lab(home, home.register(home.create(settings)))
+    return Lab(folder, home, home.register(home.create(settings)))
+
+
+def open_lab(folder: Path) -> Lab:
+    """One that was made before."""
+    home = Home.open(folder / "home", registry())
+    return Lab(folder, home, home.find("small"))
 
 
 def counted(session: Session) -> int:
