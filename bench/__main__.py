@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import boots, micro
+from bench import boots, micro, states
 
 
 def _boot_rounds(rounds: int) -> dict[str, dict[str, float]]:
@@ -36,6 +36,10 @@ def _measure(rounds: int) -> dict[str, Any]:
     print("bench: idle shell", file=sys.stderr)
     results["idle_percent"] = boots.idle()
     results["linux_boot_s"] = _boot_rounds(rounds)
+    results["states"] = {}
+    for name, run in (("qemu", states.qemu), ("ringone", states.ringone)):
+        print(f"bench: states of a Linux shell, {name}", file=sys.stderr)
+        results["states"][name] = run()
     print("bench: counters", file=sys.stderr)
     results["linux_boot_counters"] = boots.counters()
     return results
@@ -51,6 +55,8 @@ def _show(results: dict[str, Any]) -> None:
         table.add_row(f"loop over {name}", "", f"{mips:.0f} MIPS", "")
     for name, cost in results["cost_us"].items():
         table.add_row(f"one {name}", "", f"{cost:.2f} us", "")
+    for row, (name, form) in states.ROWS.items():
+        table.add_row(f"Linux shell, 128 MiB: {row}", *(form.format(found[name]) if name in found else "" for found in results["states"].values()), "")
     for name, count in results["linux_boot_counters"].items():
         table.add_row(f"{name} in that boot", "", f"{count:,}", "")
     Console(width=110).print(table)
