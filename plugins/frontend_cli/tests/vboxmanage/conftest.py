@@ -25,9 +25,10 @@ VBoxManage = Callable[..., Answer]
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Sockets get a folder with a short path: a socket's may have 107 bytes."""
     monkeypatch.setenv("RINGONE_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("r")))
     monkeypatch.chdir(tmp_path)
     return tmp_path / "home"
 
