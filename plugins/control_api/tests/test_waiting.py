@@ -53,8 +53,8 @@ def test_a_regular_expression_gives_its_groups() -> None:
 
 
 def test_a_timeout_tells_what_the_screen_shows() -> None:
-    with pytest.raises(WaitTimeoutError, match=r"^'login:' was not on the screen within 0 s of wall time; the machine is running$") as caught:
-        wait(showing_after(1, "kernel panic"), ScreenText.string("login:"), timeout_s=0)
+    with pytest.raises(WaitTimeoutError, match=r"^'/ #' was not on the screen within 0 s of wall time; the machine is running$") as caught:
+        wait(showing_after(1, "kernel panic"), ScreenText.string("/ #"), timeout_s=0)
     assert caught.value.screen == "kernel panic"
 
 
@@ -162,8 +162,8 @@ def test_a_serial_regex_gives_groups_as_text() -> None:
 
 
 def test_a_timeout_tells_how_the_serial_output_ends() -> None:
-    with pytest.raises(WaitTimeoutError, match=r"'x' did not come on the serial port from position 3 on; it ends with 'abc'"):
-        wait(FakeSession(), SerialText.string(history_of(b"abc"), "x", since=3), timeout_s=0)
+    with pytest.raises(WaitTimeoutError, match=r"'/ #' did not come on the serial port from position 3 on; it ends with 'abc'"):
+        wait(FakeSession(), SerialText.string(history_of(b"abc"), "/ #", since=3), timeout_s=0)
 
 
 # --- bad input

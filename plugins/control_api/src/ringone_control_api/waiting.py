@@ -105,15 +105,16 @@ class ScreenText:
     ends_with_machine = True
     polled = True
 
-    def __init__(self, pattern: re.Pattern[str]) -> None:
+    def __init__(self, pattern: re.Pattern[str], shown: str = "") -> None:
         self._pattern = pattern
+        self._shown = _short(shown or pattern.pattern)
         self._screen: TextScreen | None = None
         self._judged = b""
 
     @classmethod
     def string(cls, text: str) -> ScreenText:
         _check_length("text", text)
-        return cls(re.compile(re.escape(text)))
+        return cls(re.compile(re.escape(text)), text)
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         return _no_listening
@@ -130,7 +131,7 @@ class ScreenText:
 
     def story(self) -> str:
         why = " (it is in a graphics mode, and text is read from text modes only)" if self._screen is None else ""
-        return f"{_short(self._pattern.pattern)} was not on the screen{why}"
+        return f"{self._shown} was not on the screen{why}"
 
 
 class SerialText:
@@ -139,9 +140,10 @@ class SerialText:
     ends_with_machine = True
     polled = False
 
-    def __init__(self, history: SerialHistory, pattern: re.Pattern[bytes], since: int = 0, *, span_bytes: int = REGEX_SPAN_BYTES) -> None:
+    def __init__(self, history: SerialHistory, pattern: re.Pattern[bytes], since: int = 0, *, span_bytes: int = REGEX_SPAN_BYTES, shown: str = "") -> None:
         self._history = history
         self._pattern = pattern
+        self._shown = _short(shown or pattern.pattern.decode())
         self._since = since
         self._span_bytes = span_bytes
         self._searched = since
@@ -149,7 +151,7 @@ class SerialText:
     @classmethod
     def string(cls, history: SerialHistory, text: str, since: int = 0) -> SerialText:
         _check_length("text", text)
-        return cls(history, re.compile(re.escape(text.encode())), since, span_bytes=len(text.encode()))
+        return cls(history, re.compile(re.escape(text.encode())), since, span_bytes=len(text.encode()), shown=text)
 
     @classmethod
     def regex(cls, history: SerialHistory, pattern: str, since: int = 0) -> SerialText:
@@ -173,9 +175,8 @@ class SerialText:
         return Match(text=found[0].decode("utf-8", "replace"), groups=groups, start=start + found.start(), end=start + found.end())
 
     def story(self) -> str:
-        pattern = _short(self._pattern.pattern.decode())
         tail = self._history.read(self._history.end - 200)[1].decode("utf-8", "replace")
-        return f"{pattern} did not come on the serial port from position {self._since} on; it ends with {tail!r}"
+        return f"{self._shown} did not come on the serial port from position {self._since} on; it ends with {tail!r}"
 
 
 class InState:
