@@ -156,8 +156,10 @@ class MachineFiles:
         superfluous = journal.leftovers - references(settings)
         still_needed = _part_states(settings) if superfluous else set()
         gone = {path for path in superfluous - still_needed if self._delete(settings, path)}
-        with _as_driver_error(self._journal.path):
+        try:
             self._journal.write(Journal(leftovers=(superfluous - gone) | kept, dissolutions=undissolved))
+        except OSError as error:
+            log.warning("%s stays as it is, and says what was done already too: %s", self._journal.path, error)
 
     def _return(self, settings: MachineSettings, entry: Return) -> None:
         if entry.image in references(settings) or not entry.image.exists():

@@ -109,9 +109,12 @@ class FileLock:
 
     def write(self, note: bytes) -> None:
         assert self._number is not None
-        os.ftruncate(self._number, 0)
-        os.lseek(self._number, 0, os.SEEK_SET)
-        os.write(self._number, note)
+        try:
+            os.ftruncate(self._number, 0)
+            os.lseek(self._number, 0, os.SEEK_SET)
+            os.write(self._number, note)
+        except OSError as error:
+            raise DriverError(f"{self.path}: cannot lock: {error.strerror or error}") from error
 
     def _try(self) -> bool:
         try:

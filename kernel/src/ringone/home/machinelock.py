@@ -91,6 +91,7 @@ def lock_machine(machine: LockableMachine, mode: LockMode, purpose: str) -> tupl
         killed = holder_of(session.read())
         session.write(note_of(LockHolder(pid=os.getpid(), mode=mode, purpose=purpose, since=datetime.datetime.now(datetime.UTC))))
     except BaseException:
+        session.release()
         gate.release()
         raise
     if mode is not LockMode.SETTINGS:
