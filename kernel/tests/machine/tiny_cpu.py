@@ -99,6 +99,9 @@ class TinyCpu:
     def invalidate_code(self, start: int, size: int) -> None:
         """Nothing is cached."""
 
+    def forget_code(self) -> None:
+        """Nothing is learned."""
+
     def change_options(self, options: TinyOptions) -> None:
         if options.unbuildable:
             raise ConfigError("option 'unbuildable' is fixed; accepted: off")

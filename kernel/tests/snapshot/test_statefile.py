@@ -162,6 +162,14 @@ def test_a_parent_with_other_memory_is_not_used(base: Path) -> None:
     assert write_state_file(image(RAM + bytes(PAGE)), path, parent=base).parent is None
 
 
+@pytest.mark.parametrize("damage", [lambda path: path.write_bytes(b"x"), Path.unlink], ids=["damaged", "missing"])
+def test_a_parent_that_cannot_be_read_is_not_used(base: Path, damage: Callable[[Path], object]) -> None:
+    path = base.with_name("child.state")
+    damage(base)
+    assert write_state_file(image(), path, parent=base).parent is None
+    assert ram_of(read_state_file(path)) == RAM
+
+
 def test_a_parent_that_holds_another_state_is_refused(base: Path) -> None:
     paths = chain(base, 1)
     write_state_file(image(changed(RAM, 0, b"other")), base)
@@ -201,6 +209,20 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(base: Path, monkeypatch
     monkeypatch.setattr(os, "fsync", no_room)
     with pytest.raises(SnapshotError, match=r"base\.state: the state cannot be written: No space left on device"):
         write_state_file(image(bytes(PAGE)), base)
+    assert base.read_bytes() == before
+    assert list(base.parent.iterdir()) == [base]
+
+
+def test_a_disk_that_is_full_leaves_the_old_file_and_nothing_else(base: Path) -> None:
+    resource = pytest.importorskip("resource", reason="file sizes are limited by resource.setrlimit")
+    before = base.read_bytes()
+    former = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, former[1]))
+    try:
+        with pytest.raises(SnapshotError, match="the state cannot be written: File too large"):
+            write_state_file(image(changed(RAM, 0, b"x")), base)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, former)
     assert base.read_bytes() == before
     assert list(base.parent.iterdir()) == [base]
 

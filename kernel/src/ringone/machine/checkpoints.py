@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import attrs
 
+from ringone.api.config import ClockPolicy
 from ringone.api.errors import DriverError, UnknownNameError
 from ringone.api.memory import PAGE_SIZE
 from ringone.keptmemory import pages_of
@@ -65,7 +66,8 @@ class Checkpoints:
         kept.keep(changed)
 
     def roll_back(self, checkpoint: Checkpoint) -> None:
-        """Later checkpoints are forgotten."""
+        """Later checkpoints are forgotten. Where time follows the guest's progress, every run from here on is equal; otherwise what the processor knows of the
+        guest's code is worth more."""
         parts = self._parts
         state = saving.check_sections(parts, checkpoint.sections)
         self._disks.rewind(checkpoint.number)
@@ -82,6 +84,8 @@ class Checkpoints:
         del self._taken[place + 1 :]
         checkpoint.former = {}
         parts.memory.replaced([*changed, *((page, page + 1) for page in former)])
+        if parts.config.clock.policy is ClockPolicy.DETERMINISTIC:
+            parts.cpu.forget_code()
 
     def drop(self, checkpoint: Checkpoint) -> None:
         """The present state stays; so do the other checkpoints."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import logging
 import os
 import struct
 import tempfile
@@ -39,6 +40,8 @@ MAX_DEPTH = 32
 HEADER = struct.Struct("<16sIIQQ32s")
 """Magic, version, zero, the directory's offset and size, its SHA-256."""
 _NOTHING: Mapping[str, Mapping[int, bytes]] = {}
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -113,9 +116,9 @@ class OpenStateFile:
 def write_state_file(image: StateImage, path: Path, *, parent: Path | None = None, progress: Progress = no_progress) -> StateFileInfo:
     """Write a state to `path`, replacing what was there in one step; on the disk when this returns.
 
-    With `parent`, a state file in the same folder, only what differs from it is written. Where that does not work out, because the parent's machine had other
-    memory or the chain would be longer than `MAX_DEPTH`, the file stands alone; the returned info tells. Raises `SnapshotError` where the parent
-    is damaged or the host refuses; nothing has changed then.
+    With `parent`, a state file in the same folder, only what differs from it is written. Where that does not work out, because the parent is damaged, its
+    machine had other memory, or the chain would be longer than `MAX_DEPTH`, the file stands alone; the returned info tells. Raises `SnapshotError` where
+    the host refuses; nothing has changed then.
     """
     if parent is not None and parent.parent != path.parent:
         raise SnapshotError(f"{parent}: the parent of a state file lies beside it, in {path.parent}")
@@ -142,7 +145,12 @@ def rebase_state_file(path: Path, parent: Path | None, progress: Progress = no_p
 def _link(image: StateImage, parent: Path | None, path: Path) -> tuple[ParentLink | None, Mapping[str, Mapping[int, bytes]]]:
     if parent is None:
         return None, _NOTHING
-    with open_state_file(parent) as state:
+    with contextlib.ExitStack() as files:
+        try:
+            state = files.enter_context(open_state_file(parent))
+        except SnapshotError as error:
+            log.warning("%s is written whole, because its parent cannot be used: %s", path, error)
+            return None, _NOTHING
         if any(layer.name == str(path) for layer in state.layers):
             raise SnapshotError(f"{path} cannot stand on {parent}, which needs it or is it")
         sizes = {name: len(data) for name, data in image.memory.items()}

@@ -433,6 +433,23 @@ class CpuBackendConformance:
 
         assert trace() == trace()
 
+    def test_runs_from_equal_states_are_equal_once_code_was_forgotten(self, bench: CpuBench) -> None:
+        bench.map_pages()
+        loop = "again: inc ecx; pushfd; cli; add edx, ecx; popfd; call over; jmp again; over: sti; mov eax, cr3; mov cr3, eax; ret"
+        bench.memory.write(CODE, assemble(loop, CODE))
+        start = bench.protected_state(paging="32bit")
+        traces = []
+        for _ in range(3):
+            bench.cpu.load_state(start)
+            bench.cpu.forget_code()
+            places = []
+            for budget in (100, 977, 13, 50_000, 1, 30_000):
+                bench.cpu.run(RunBudget(progress=budget))
+                state = bench.cpu.save_state()
+                places.append((state.eip, state.gpr, state.eflags))
+            traces.append(places)
+        assert traces[0] == traces[1] == traces[2]
+
     # --- Code that changes ----------------------------------------
 
     def test_a_program_may_patch_the_instruction_that_follows(self, bench: CpuBench) -> None:

@@ -302,6 +302,19 @@ class PatmBackend(RecompilerBackend):
         self._shadow.forget()
         self._patches.check_contents()
 
+    def forget_code(self) -> None:
+        self._engine.forget_code()
+        self._patches.forget()
+        self._windows.forget()
+        self._shadow.abandon()
+        self._mode.rings_used = False
+        self._mode.stale = True
+        self._mode.window_base = 0
+        self._once = self._last_reason = ""
+        self._stretch = self.stretches[0]
+        self._changed_pages.clear()
+        self._memory_replaced = False
+
     def memory_changed(self, changes: Sequence[MapChange]) -> None:
         super().memory_changed(changes)
         self._memory_replaced = True

@@ -87,6 +87,15 @@ class DescriptorShadow:
         """Build the shadows anew at the next `sync`."""
         self._key = ()
 
+    def abandon(self) -> None:
+        """There are no shadows, and no page is watched for them, until the next `sync`."""
+        for page in self._places:
+            self._world.unwatch(page)
+        self._places = {}
+        self.limits = (-1, -1)
+        self._taken.clear()
+        self.forget()
+
     def taken(self) -> list[int]:
         """Pages that have become part of a table since the last call."""
         taken, self._taken = self._taken, []

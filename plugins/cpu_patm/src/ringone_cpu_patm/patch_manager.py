@@ -147,6 +147,14 @@ class PatchManager:
         self._world.drop_vmm_code(0, vmm_memory.CODE_SIZE)
         self._world.flush_tlb()
 
+    def forget(self) -> None:
+        """`flush`, and forget what was learned of pages too."""
+        self.flush()
+        for page in self._refused:
+            self._world.hide(page)
+        for learned in (self._refused, self._losses, self._blocks, self._new, self._trapped):
+            learned.clear()
+
     def written(self, page: int) -> None:
         """A guest-physical page with a view is about to be written to, or has been."""
         if page in self._pages:

@@ -222,6 +222,9 @@ class RecompilerBackend:
     def invalidate_code(self, start: int, size: int) -> None:
         self._engine.invalidate_code(start, size)
 
+    def forget_code(self) -> None:
+        """Translations make no difference to progress."""
+
     def save_state(self) -> CpuState:
         return state.save(
             self._engine.unicorn,

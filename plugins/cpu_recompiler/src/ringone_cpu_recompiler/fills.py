@@ -63,6 +63,10 @@ class TlbFills:
         """By frame; machine code counts it down."""
         self._next_patience: dict[int, int] = {}
 
+    def forget_patience(self) -> None:
+        self.patience[:] = array.array("H", bytes(2 * PAGES))
+        self._next_patience.clear()
+
     def answer(self, address: int, access: int) -> tuple[int, int]:
         """``(Unicorn's address, PROT bits)`` for one page. Raises `GuestFault`, and `WatchedWrite` where a write must not happen yet."""
         user = self._env.cpl == 3

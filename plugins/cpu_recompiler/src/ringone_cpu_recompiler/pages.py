@@ -24,6 +24,7 @@ CLASS_FETCHED = 1 << 2
 _CLASS_OF_KIND = bytes([0, CLASS_DIRECT | CLASS_WRITABLE, CLASS_DIRECT, 0]).ljust(256, b"\0")
 """By `PageKind`: unmapped, RAM, ROM, MMIO."""
 _DIRECT_KINDS = re.compile(rb"[%c%c]+" % (PageKind.RAM, PageKind.ROM))
+_NOT_FETCHED = bytes(value & ~CLASS_FETCHED for value in range(256))
 _FETCHED = re.compile(rb"[%c-%c]" % (CLASS_FETCHED, 2 * CLASS_FETCHED - 1))
 _OFFSET_MASK = PAGE_SIZE - 1
 _ALL_ADDRESSES = 0xFFFFFFFF
@@ -77,6 +78,10 @@ class Pages:
         self._a20_mask = memory.a20_mask
         self.a20_open = memory.a20_mask == _ALL_ADDRESSES
         return left
+
+    def forget_fetches(self) -> None:
+        """No page counts as fetched; the caller has dropped all translations and the TLB."""
+        self.classes[:] = self.classes.translate(_NOT_FETCHED)
 
     def content(self, page: int) -> memoryview:
         """The bytes of a page of plain memory, in place."""
