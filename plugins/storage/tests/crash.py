@@ -49,7 +49,7 @@ class Recorder:
         self.before: Contents = {path: path.read_bytes() for path in paths}
         self.steps: list[Step] = []
         self._paths = {path.stat().st_ino: path for path in paths}
-        write, truncate, sync = hostfile.write_at, os.ftruncate, os.fsync
+        write, truncate, sync = hostfile.write_at, os.ftruncate, hostfile.sync_data
 
         def recorded_write(fd: int, data: Any, position: int) -> int:
             self._add(fd, position=position, data=bytes(data))
@@ -65,7 +65,7 @@ class Recorder:
 
         monkeypatch.setattr(hostfile, "write_at", recorded_write)
         monkeypatch.setattr(os, "ftruncate", recorded_truncate)
-        monkeypatch.setattr(os, "fsync", recorded_sync)
+        monkeypatch.setattr(hostfile, "sync_data", recorded_sync)
 
     def _add(self, fd: int, **what: Any) -> None:
         path = self._paths.get(os.fstat(fd).st_ino)

@@ -13,7 +13,7 @@ import pytest
 from ringone.api.drivers import DriverContext
 from ringone.api.errors import MediumError, UnknownNameError
 from ringone.api.media import AccessMode, MediumFormatSpec, find_format
-from ringone_storage import write_behind
+from ringone_storage import hostfile, write_behind
 from ringone_storage.drivers import DISK_IMAGE, REMOVABLE_IMAGE, DiskImageOptions, RemovableImage, RemovableImageOptions
 from ringone_storage.formats import ISO, RAW, VDI
 from ringone_storage.raw import open_raw
@@ -114,7 +114,7 @@ def test_a_flush_that_fails_behind_the_guests_back_is_only_told(tmp_path: Path, 
     def fail(fd: int) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(hostfile, "sync_data", fail)
     calls.get(timeout=60)()
     assert "a.vdi: written blocks are not on disk yet" in caplog.text
 

@@ -128,7 +128,9 @@ def test_other_formats_are_not_run_from_and_say_how_to_convert_them(tmp_path: Pa
     tools_of(spec).create(NewMedium(path=path, capacity_bytes=SIZE))
     found = find_format(FORMATS, path)
     for mode in AccessMode:
-        with pytest.raises(MediumError, match=r"cannot be used by a machine directly; convert it first: ringone clonemedium '.*my disk.*' '.*my disk\.vdi'"):
+        with pytest.raises(
+            MediumError, match=r"cannot be used by a machine directly; convert it first: ringone clonemedium disk '.*my disk.*' '.*my disk\.vdi' --format VDI"
+        ):
             found.open([path], mode, 512)
     tools = tools_of(spec)
     refused: list[Callable[[], None]] = [

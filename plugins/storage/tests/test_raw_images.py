@@ -167,7 +167,7 @@ def test_host_errors_become_medium_errors(tmp_path: Path, monkeypatch: pytest.Mo
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(hostfile, "write_at", fail)
-    monkeypatch.setattr(os, "fsync", fail)
+    monkeypatch.setattr(hostfile, "sync_data", fail)
     with pytest.raises(MediumError, match=os.strerror(number)) as caught:
         disk.write(1, bytes(512)) if operation == "write" else disk.flush()
     assert type(caught.value) is kind

@@ -17,7 +17,7 @@ from ringone_storage import qemu_img
 from ringone_storage.newfile import SECTOR_BYTES, copy_content, new_file, scratch_folder, whole_sectors
 from ringone_storage.raw import RawImage
 
-VHD_COOKIE = b"conectix"
+VHD_COOKIE = b"conectix"  # codespell:ignore conectix
 VHD_FOOTER_BYTES = 512
 QCOW_MAGIC = b"QFI\xfb"
 QCOW_ENCRYPTION_OFFSET = 32
@@ -98,7 +98,7 @@ class ForeignTools:
         self._refuse(path, "cannot be used by a machine directly", MediumError)
 
     def _refuse(self, path: Path, why: str, kind: type[MediumError | UnsupportedError] = UnsupportedError) -> NoReturn:
-        command = shlex.join(["ringone", "clonemedium", str(path), str(path.with_suffix(".vdi"))])
+        command = shlex.join(["ringone", "clonemedium", "disk", str(path), str(path.with_suffix(".vdi")), "--format", "VDI"])
         raise kind(f"{path}: a {self.name.upper()} image {why}; convert it first: {command}")
 
     def _options(self, new: NewMedium) -> str:

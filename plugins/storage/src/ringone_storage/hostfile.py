@@ -49,6 +49,8 @@ def seek_and_write(fd: int, data: bytes | bytearray | memoryview, position: int)
 
 read_at: Callable[[int, int, int], bytes] = getattr(os, "pread", seek_and_read)
 write_at: Callable[[int, Any, int], int] = getattr(os, "pwrite", seek_and_write)
+sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+"""The data and what is needed to find it again; times of change may be lost."""
 
 
 def medium_error(path: Path, doing: str, error: OSError) -> MediumError:
@@ -129,7 +131,7 @@ class HostFile:
 
     def flush(self) -> None:
         try:
-            os.fsync(self._fd)
+            sync_data(self._fd)
         except OSError as error:
             raise medium_error(self.path, "flush written data", error) from error
 

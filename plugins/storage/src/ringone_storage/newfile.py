@@ -16,6 +16,7 @@ from ringone.api.media import Progress
 from ringone_storage.hostfile import medium_error
 
 PIECE_BYTES = 1 << 20
+ZEROS = bytes(PIECE_BYTES)
 RESERVE_BYTES = 256 << 20
 SECTOR_BYTES = 512
 MAX_CAPACITY_BYTES = 16 << 40
@@ -87,7 +88,10 @@ def is_zero(data: bytes | bytearray | memoryview) -> bool:
         return True
     if data[0] or data[-1] or data[len(data) // 2]:
         return False
-    return bytes(data) == bytes(len(data))
+    if len(data) > PIECE_BYTES:
+        return all(is_zero(data[start : start + PIECE_BYTES]) for start in range(0, len(data), PIECE_BYTES))
+    comparable = bytes(data) if isinstance(data, memoryview) else data  # views are compared byte by byte
+    return comparable == ZEROS[: len(data)]
 
 
 def whole_sectors(path: Path, capacity_bytes: int) -> int:
