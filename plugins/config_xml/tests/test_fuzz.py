@@ -13,6 +13,7 @@ from lxml import etree
 from ringone.api.config import MachineConfig
 from ringone.api.errors import RingOneError
 from ringone_config_xml.plugin import load, save
+from ringone_config_xml.settings import load_home, load_machine, save_home, save_machine
 from vbox_files import DATA, NAMES
 
 WORDS = [
@@ -47,12 +48,17 @@ KEYS = [
     "RingOne/Linux/Kernel",
     "/",
 ]
-DOCUMENTS = [(DATA / f"{name}.vbox").read_bytes() for name in NAMES]
+DOCUMENTS = [(DATA / f"{name}.vbox").read_bytes() for name in (*NAMES, "settings-1.07", "settings-1.13")]
 RELAXED = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def load_and_save(path: Path, data: bytes) -> None:
     path.write_bytes(data)
+    with contextlib.suppress(RingOneError):
+        settings = load_machine(path)
+        save_machine(attrs.evolve(settings, snapshot=None, current_snapshot="", media=(), aborted=True), path)
+        assert load_machine(path).aborted
+        path.write_bytes(data)
     with contextlib.suppress(RingOneError):
         config = load(path)
         save(attrs.evolve(config, name="changed", drives=(), serial_ports=(), extra_data={}), path)
@@ -95,6 +101,21 @@ def test_well_formed_nonsense(tmp_path: Path, data: st.DataObject) -> None:
             case "text":
                 element.text = data.draw(st.sampled_from(WORDS))
     load_and_save(tmp_path / "vm.vbox", etree.tostring(root))
+
+
+@RELAXED
+@given(data=st.data())
+def test_damaged_home_files(tmp_path: Path, data: st.DataObject) -> None:
+    text = bytearray((DATA / "VirtualBox.xml").read_bytes())
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text) - 1))
+        text[start : start + data.draw(st.integers(0, 40))] = data.draw(st.sampled_from(WORDS)).encode()
+    path = tmp_path / "VirtualBox.xml"
+    path.write_bytes(text)
+    with contextlib.suppress(RingOneError):
+        settings = load_home(path)
+        save_home(attrs.evolve(settings, media=settings.media[1:], extra_data={"a": "b"}), path)
+        assert load_home(path) == attrs.evolve(settings, media=settings.media[1:], extra_data={"a": "b"})
 
 
 TEXT = st.text(max_size=12)

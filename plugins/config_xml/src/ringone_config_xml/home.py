@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ringone.api.errors import ConfigError
 from ringone.api.settings import GlobalSettings, MachineEntry
 
+from ringone_config_xml import schema
 from ringone_config_xml.document import NAMESPACE, Element, HomeDocument
 from ringone_config_xml.editing import add, ensure, remove, set_attribute
 from ringone_config_xml.files import PLATFORM
@@ -25,6 +26,7 @@ MAX_LOGS = 100
 
 
 def read_home(document: HomeDocument) -> GlobalSettings:
+    schema.check(document)
     properties = document.find(document.home, "SystemProperties")
     folder = document.text(properties, "defaultMachineFolder")
     settings = GlobalSettings(

@@ -81,6 +81,18 @@ def write_machine_media(document: Document, old: tuple[MediumRecord, ...], new: 
     own = read_registry(document, document.find(document.owner, "MediaRegistry"))
     write_registry(document, document.owner, own, new)
     require_minor(document, OWN_REGISTRY_MINOR)
+    _follow_uuids(document, old, new)
+
+
+def _follow_uuids(document: Document, old: tuple[MediumRecord, ...], new: tuple[MediumRecord, ...]) -> None:
+    """Drives name images by UUID: those of images that got another one follow, in snapshots, too."""
+    before, after = ({(record.kind, record.location): record.uuid for record, _ in _with_parents(media)} for media in (old, new))
+    changed = {uuid: after[place] for place, uuid in before.items() if after.get(place, uuid) != uuid}
+    for element in document.owner.iter(document.tag("Image")) if changed else ():
+        uuid = bare_uuid(document.text(element, "uuid"))
+        parent = element.getparent()
+        if uuid in changed and parent is not None and document.name(parent) == "AttachedDevice":
+            set_attribute(document, element, "uuid", braced(changed[uuid]))
 
 
 def write_registry(document: SettingsFile, holder: Element, old: tuple[MediumRecord, ...], new: tuple[MediumRecord, ...]) -> None:

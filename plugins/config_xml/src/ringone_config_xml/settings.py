@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import TypeVar
 
 import attrs
 from ringone.api.config import Drive, DriveKind, MachineConfig
 from ringone.api.errors import ConfigError, UnsupportedError
-from ringone.api.settings import GlobalSettings, MachineSettings
+from ringone.api.settings import GlobalSettings, MachineSettings, SnapshotRecord
 
 from ringone_config_xml import schema
 from ringone_config_xml.document import Document, HomeDocument, SettingsFile, read_bytes
@@ -115,13 +116,13 @@ def _edit_machine(document: Document, new: MachineSettings) -> None:
     identity = checked_uuid("machine", new.config.uuid or old.config.uuid)
     new = attrs.evolve(new, config=attrs.evolve(new.config, uuid=identity))
     write_machine_media(document, old.media, new.media)
-    new = attrs.evolve(new, config=_with_file_modes(document, old.config, new.config))
-    old = attrs.evolve(old, config=_with_file_modes(document, old.config, old.config))
+    known = {drive for config in _configs(old) for drive in config.drives}
+    old, new = (_with_file_modes(document, settings, known) for settings in (old, new))
     write_snapshots(document, old, new)
     if _comes_back(old, new):
         bring_back(document, new.current_snapshot)
         document.problems = []
-        old = attrs.evolve(old, config=_with_file_modes(document, old.config, read_machine(document, registry(document))))
+        old = _with_file_modes(document, attrs.evolve(old, config=read_machine(document, registry(document))), known)
     apply(document, old.config, new.config)
     _write_state(document, old, new)
     write_groups(document, old.groups, new.groups)
@@ -142,10 +143,15 @@ def _comes_back(old: MachineSettings, new: MachineSettings) -> bool:
     return restored and not new.current_state_modified and new.current_snapshot in before & after and old.current_snapshot in after
 
 
-def _with_file_modes(document: Document, old: MachineConfig, new: MachineConfig) -> MachineConfig:
-    """Drives with the mode that their image's type stands for: the registry says it, not the drive."""
+def _configs(settings: MachineSettings) -> Iterator[MachineConfig]:
+    yield settings.config
+    for snapshot in settings.snapshots():
+        yield snapshot.config
+
+
+def _with_file_modes(document: Document, settings: MachineSettings, known: AbstractSet[Drive]) -> MachineSettings:
+    """Drives with the mode that their image's type stands for: the registry says it, not the drive. Those that are not `known` must agree with it."""
     images = {image.location: image for image in registry(document).values()}
-    known = set(old.drives)
 
     def mapped(drive: Drive) -> Drive:
         image = images.get(document.folder / drive.image) if drive.kind is DriveKind.DISK and drive.image is not None else None
@@ -156,7 +162,13 @@ def _with_file_modes(document: Document, old: MachineConfig, new: MachineConfig)
             raise ConfigError(f"{message}; accepted: {attached_mode(image).value}, or another type in the media registry")
         return attrs.evolve(drive, mode=MODES[image.type])
 
-    return attrs.evolve(new, drives=tuple(map(mapped, new.drives)))
+    def changed(config: MachineConfig) -> MachineConfig:
+        return attrs.evolve(config, drives=tuple(map(mapped, config.drives)))
+
+    def each(snapshot: SnapshotRecord) -> SnapshotRecord:
+        return attrs.evolve(snapshot, config=changed(snapshot.config), children=tuple(map(each, snapshot.children)))
+
+    return attrs.evolve(settings, config=changed(settings.config), snapshot=settings.snapshot and each(settings.snapshot))
 
 
 def _write_state(document: Document, old: MachineSettings, new: MachineSettings) -> None:
