@@ -95,7 +95,7 @@ def test_damaged_headers_are_refused(tmp_path: Path, changes: dict[str, Any], sa
 @pytest.mark.parametrize(
     ("entries", "slots", "says"),
     [
-        ([0, 1, 0], 3, "two blocks share a place"),
+        ([0, 1, 0], 3, "two blocks share the place 0"),
         ([0, 1, 2], 2, r"the file is cut short: it has \d+ bytes, its blocks end at"),
         ([0xFFFFFFFD], 1, "has the place 4294967293, and the disk only 64 blocks"),
     ],

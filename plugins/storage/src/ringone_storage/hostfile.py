@@ -1,7 +1,7 @@
 """A host file that holds a disk image: opened and locked once, read and written at positions.
 
 Locks are ``flock`` on POSIX (shared for readers, exclusive for writers: two machines never write one image and none reads what another writes) and one
-locked byte far behind any image on Windows, where readers take none. What the host refuses becomes a `MediumError`; no room becomes a `DiskFullError`.
+locked byte far behind any image on Windows, where readers take none. A process may write to what it reads itself: `readers_aside`. What the host refuses becomes a `MediumError`; no room becomes a `DiskFullError`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable
+import threading
+import weakref
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +28,17 @@ if sys.platform == "win32":
         if writable:
             os.lseek(fd, WINDOWS_LOCK_OFFSET, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
+
+    def unlock_file(fd: int) -> None:
+        """Readers have no lock."""
 else:
     import fcntl
 
     def lock_file(fd: int, *, writable: bool) -> None:
         fcntl.flock(fd, (fcntl.LOCK_EX if writable else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+
+    def unlock_file(fd: int) -> None:
+        fcntl.flock(fd, fcntl.LOCK_UN)
 
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -89,6 +97,8 @@ class HostFile:
         self._fd = _open(path, writable)
         try:
             _lock(path, self._fd, writable)
+            if not writable:
+                _remember(self)
             self.size = os.lseek(self._fd, 0, os.SEEK_END)
             if self.size == 0:
                 raise MediumError(f"{path}: the disk image is empty (0 bytes); accepted is a file of at least one byte")
@@ -136,10 +146,46 @@ class HostFile:
             raise medium_error(self.path, "flush written data", error) from error
 
     def close(self) -> None:
-        if self._fd >= 0:
+        with _readers_change:
             fd, self._fd = self._fd, -1
-            with contextlib.suppress(OSError):
-                os.close(fd)
+            if fd >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(fd)
+
+    def step_aside(self, file: os.stat_result) -> bool:
+        """Give the lock back, if this is that file. Says whether it is."""
+        if self._fd < 0 or not os.path.samestat(os.fstat(self._fd), file):
+            return False
+        unlock_file(self._fd)
+        return True
+
+    def step_back(self) -> None:
+        if self._fd >= 0:
+            _lock(self.path, self._fd, writable=False)
+
+
+_readers: weakref.WeakSet[HostFile] = weakref.WeakSet()
+"""Of this process."""
+_readers_change = threading.Lock()
+
+
+def _remember(reader: HostFile) -> None:
+    with _readers_change:
+        _readers.add(reader)
+
+
+@contextlib.contextmanager
+def readers_aside(path: Path) -> Iterator[None]:
+    """Let this process write to an image that it reads as well: its readers have no locks meanwhile, and have to be content with what they read then."""
+    file = image_status(path)
+    with _readers_change:
+        aside = [reader for reader in _readers if reader.step_aside(file)]
+    try:
+        yield
+    finally:
+        with _readers_change:
+            for reader in aside:
+                reader.step_back()
 
 
 def image_status(path: Path) -> os.stat_result:

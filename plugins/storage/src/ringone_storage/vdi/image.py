@@ -241,14 +241,16 @@ def _load_map(file: HostFile, header: Header) -> array[int]:
 
 def _slots(path: Path, entries: array[int], header: Header, file_bytes: int) -> tuple[int, list[int]]:
     """Number of slots, and those among them that no block has."""
-    used = [slot for slot in entries if slot < ZERO]
-    distinct = set(used)
-    count = max(used, default=-1) + 1
-    if len(distinct) < len(used):
-        raise MediumError(f"{path}: the block map is damaged: two blocks share a place in the file")
+    count = max((slot for slot in entries if slot < ZERO), default=-1) + 1
     if count > header.block_count + MAX_BLOCKS * ENTRY_BYTES // header.stride + 1:  # more only while the map is given room
         raise MediumError(f"{path}: the block map is damaged: it has the place {count - 1}, and the disk only {header.block_count} blocks")
     if count and header.slots_end(count) > file_bytes:
         raise MediumError(f"{path}: the file is cut short: it has {file_bytes} bytes, its blocks end at {header.slots_end(count)}")
-    gaps = [] if len(used) == count else [slot for slot in range(count) if slot not in distinct]
+    taken = bytearray(count)
+    for slot in entries:
+        if slot < ZERO:
+            if taken[slot]:
+                raise MediumError(f"{path}: the block map is damaged: two blocks share the place {slot}")
+            taken[slot] = 1
+    gaps = [slot for slot in range(count) if not taken[slot]] if 0 in taken else []
     return count, gaps

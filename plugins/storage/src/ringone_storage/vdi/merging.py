@@ -2,7 +2,8 @@
 
 Down: the writes of the child are brought to its parent, whose modification UUID changes before its content does, so that another child of it is noticed; until
 the end, the child does not insist on that UUID. Up: the child takes from its parent what it does not have itself, and at last, in one write of its header, the
-parent's parent. As long as the child stands on the parent, both read as before, however far the work has come.
+parent's parent. As long as the child stands on the parent, both read as before, however far the work has come. That holds for a chain that this process opened
+before as well: what it knows of the parent's blocks is out of date only where the child has blocks, and what it knows of the child's where the parent has the same.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from ringone.api.errors import MediumError
 from ringone.api.media import Progress
 
-from ringone_storage.hostfile import read_head
+from ringone_storage.hostfile import read_head, readers_aside
 from ringone_storage.newfile import is_zero
 from ringone_storage.raw import RawImage
 from ringone_storage.vdi.chain import require_parent, require_raw_parent
@@ -28,6 +29,7 @@ def merge(source: Path, target: Path, progress: Progress) -> None:
     with ExitStack() as opened:
         images: list[Image] = []
         for path in (source, target):
+            opened.enter_context(readers_aside(path))
             image = _open(path)
             opened.callback(image.close)
             images.append(image)

@@ -76,6 +76,7 @@ class VdiTools:
             image.grow(capacity, block_count)
             if header.kind is Kind.FIXED:
                 _fill(image, progress)
+        progress(1.0)
 
     def compact(self, chain: Sequence[Path], progress: Progress = no_progress) -> None:
         with closing(open_images(chain, writable=True)) as opened:
