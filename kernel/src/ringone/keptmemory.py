@@ -121,7 +121,6 @@ class PrivateMapping:
         except OSError:
             os.close(self._file)
             raise
-        os.ftruncate(self._file, len(memory))
 
     def changed(self) -> list[Run]:
         if not self._mapped:
@@ -135,6 +134,9 @@ class PrivateMapping:
 
     def keep(self, runs: Iterable[Run]) -> None:
         runs = list(runs)
+        if not self._mapped:
+            os.ftruncate(self._file, 0)
+            os.ftruncate(self._file, len(self._memory))
         for start, end in _chunks(runs):
             part = self._memory[start:end]
             if self._mapped or bytes(part) != _ZEROS[: end - start]:

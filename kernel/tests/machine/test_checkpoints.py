@@ -235,6 +235,32 @@ def test_a_host_without_memory_takes_no_checkpoint(bench: Bench, monkeypatch: py
     assert session.state_hash() == before
 
 
+@pytest.mark.parametrize("writes", [0, 1, 2])
+def test_a_checkpoint_that_came_to_nothing_half_way_spoils_none(bench: Bench, monkeypatch: pytest.MonkeyPatch, kept: str, writes: int) -> None:
+    if kept == "compared" or not keptmemory.private_mappings_work():
+        pytest.skip("nothing is written to a file")
+    session = paused(bench)
+    hashes = {session.take_checkpoint(): session.state_hash()}
+    for address in range(0x60000, 0x90000, 0x10000):
+        write(session, address, 1)
+    room, write_part = iter(range(writes)), keptmemory._write
+
+    def write_while_there_is_room(file: int, data: memoryview | bytes, offset: int) -> None:
+        if next(room, None) is None:
+            raise OSError(12, "Cannot allocate memory")
+        write_part(file, data, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keptmemory, "_write", write_while_there_is_room)
+        with pytest.raises(DriverError, match="no memory for a checkpoint"):
+            session.take_checkpoint()
+    hashes[session.take_checkpoint()] = session.state_hash()
+    write(session, 0x70000, 2)
+    for checkpoint, state in sorted(hashes.items(), reverse=True):
+        session.roll_back(checkpoint)
+        assert session.state_hash() == state
+
+
 # --- Disks -------------------------------------------------------------------------------------------------------------------------------------------------
 
 

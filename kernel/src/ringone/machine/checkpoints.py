@@ -61,8 +61,10 @@ class Checkpoints:
         kept, view = self._parts.memory.kept, self._parts.memory.backing
         changed = kept.changed()
         if self._taken:
+            latest = self._taken[-1]
             pages = {page: kept.page(page) for page in pages_of(changed)}
-            self._taken[-1].former = {page: data for page, data in pages.items() if data != view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]}
+            differing = {page: data for page, data in pages.items() if data != view[page * PAGE_SIZE : (page + 1) * PAGE_SIZE]}
+            latest.former = {**differing, **latest.former}  # which is empty, unless a checkpoint came to nothing half-way
         kept.keep(changed)
 
     def roll_back(self, checkpoint: Checkpoint) -> None:
