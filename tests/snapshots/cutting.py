@@ -82,6 +82,7 @@ def killed_at(step: int) -> Iterator[Host]:
         patch.setattr(os, "open", host.opening(os.open))
         patch.setattr(os, "close", host.closing(os.close))
         patch.setattr(hostfile, "write_at", host.counting(hostfile.write_at))
+        patch.setattr(hostfile, "sync_data", host.counting(lambda number: None))
         try:
             yield host
         finally:

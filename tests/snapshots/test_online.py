@@ -7,9 +7,12 @@ import time
 from collections.abc import Callable
 
 import pytest
-from ringone.api.errors import MediumError, SnapshotError, StateError, UnknownNameError
+from ringone.api.errors import DriverError, MediumError, SnapshotError, StateError, UnknownNameError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken
+from ringone.api.settings import MachineSettings
 from ringone.home import keeper as keeper_module
+from ringone.home.changes import MachineFiles
+from ringone.home.disks import all_records
 from ringone.machine import Session
 from ringone.snapshot.statefile import write_state_file
 
@@ -90,6 +93,55 @@ def test_deleting_merges_under_the_running_guest(lab: Lab) -> None:
         last = counted(session)
     assert newest(lab.content()) >= last
     assert lab.files() == {"small.vbox", "disk.vdi"}
+
+
+def test_the_guest_goes_on_while_images_below_its_own_are_merged(lab: Lab) -> None:
+    with lab.running() as session:
+
+        def wait_for_the_guest(_done: float) -> None:
+            let_write(session, 1)
+
+        assert session.keeper is not None
+        for name in "abcd":
+            let_write(session)
+            session.keeper.take_snapshot(name)
+        for name in "bac":
+            session.keeper.delete_snapshot(name, progress=wait_for_the_guest)
+        last = let_write(session)
+        assert len(session.disk_chains()["ide.drive00"]) == 2
+    assert newest(lab.content()) >= last
+    with lab.running() as session:
+        assert len(lab.chain) == 2
+
+
+def test_a_merge_whose_end_cannot_be_written_down_is_made_up_for_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lab.running() as session:
+        assert session.keeper is not None
+        for name in "abc":
+            let_write(session)
+            session.keeper.take_snapshot(name)
+        before = session.disk_chains()
+        with monkeypatch.context() as patch:
+            fail_to_save_merges(patch)
+            for name in "bca":
+                session.keeper.delete_snapshot(name)
+                assert session.disk_chains() == before
+                let_write(session)
+        last = let_write(session)
+    assert newest(lab.content()) >= last
+    assert lab.chain == (lab.disk,)
+    assert lab.files() == {"small.vbox", "disk.vdi"}
+
+
+def fail_to_save_merges(patch: pytest.MonkeyPatch) -> None:
+    save = MachineFiles.save
+
+    def saved(files: MachineFiles, settings: MachineSettings) -> None:
+        if len(list(all_records(settings.media))) < len(list(all_records(files.load().media))):
+            raise DriverError("no room on the host's disk")
+        save(files, settings)
+
+    patch.setattr(MachineFiles, "save", saved)
 
 
 def test_a_saved_machine_goes_on_where_it_was(lab: Lab) -> None:

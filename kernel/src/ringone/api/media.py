@@ -96,7 +96,8 @@ class ImageTools(Protocol):
         """Bring two neighbours of a chain together: what they say as one is in `target` afterwards, and `source` can be removed.
 
         `target` is the parent of `source` (whose writes are brought down) or its only child (which takes what it does not have itself and then stands on the
-        parent of `source`). Killed half-way, both still read as before and the merge can be repeated.
+        parent of `source`). Killed half-way, both still read as before and the merge can be repeated. Chains that this process reads, and that have both, read
+        as before too; nobody may write to either meanwhile.
         """
         ...
 

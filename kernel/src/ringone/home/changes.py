@@ -16,7 +16,7 @@ import attrs
 
 from ringone.api.errors import DriverError, RingOneError, SnapshotError, StateError, UnsupportedError
 from ringone.api.media import ImageTools, MediumFormatSpec, NewMedium, Progress, find_format, no_progress
-from ringone.api.settings import MachineSettings
+from ringone.api.settings import MachineSettings, MediumRecord
 from ringone.home.atomic import sync_folder
 from ringone.home.disks import DIFFERENCING_FORMAT, Change, all_records, lineage, only_one_refers, record_of, references, users
 from ringone.home.home import SNAPSHOTS, Home, RegisteredMachine
@@ -31,13 +31,15 @@ UNFINISHED = ".ringone-*"
 log = logging.getLogger(__name__)
 
 Work = Callable[[], None]
-Apart = Callable[[MachineSettings, MachineSettings, Work], None]
-"""`apart(before, after, work)`: do `work` while nobody has images open whose chains differ between the two settings."""
+Apart = Callable[[MachineSettings, MachineSettings, Dissolution, Work, Work], None]
+"""`apart(before, after, dissolution, merge, finish)`: do both, `merge` while nobody writes to the two images, `finish` while nobody has images open whose
+chains differ between the two settings. Where `finish` fails, the old chains can be opened again."""
 
 
-def nobody_else(_before: MachineSettings, _after: MachineSettings, work: Work) -> None:
+def nobody_else(_before: MachineSettings, _after: MachineSettings, _dissolution: Dissolution, merge: Work, finish: Work) -> None:
     """For a machine that is off."""
-    work()
+    merge()
+    finish()
 
 
 class MachineFiles:
@@ -197,14 +199,24 @@ class MachineFiles:
         def merge() -> None:
             if downwards:
                 tools.merge(dissolution.child, dissolution.parent, progress)
-                for record in chain[0].children:
-                    self._tools(record.location).set_parent(record.location, dissolution.parent)
             elif not merged_already:
                 tools.merge(dissolution.parent, dissolution.child, progress)
-            self.save(after)
 
-        self.apart(settings, after, merge)
+        def finish() -> None:
+            if downwards:
+                self._stand(chain[0].children, dissolution.parent)
+            try:
+                self.save(after)
+            except BaseException:
+                self._stand(*((chain[0].children, dissolution.child) if downwards else (chain[:1], dissolution.parent)))
+                raise
+
+        self.apart(settings, after, dissolution, merge, finish)
         return after
+
+    def _stand(self, records: Iterable[MediumRecord], parent: Path) -> None:
+        for record in records:
+            self._tools(record.location).set_parent(record.location, parent)
 
     def _delete(self, settings: MachineSettings, path: Path) -> bool:
         if not (path in self._noted or path.parent == self.snapshot_folder(settings)):

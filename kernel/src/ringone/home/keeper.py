@@ -18,11 +18,11 @@ from ringone.api.errors import StateError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken, StateChanged
 from ringone.api.media import Progress, no_progress
 from ringone.api.settings import MachineSettings, SnapshotRecord
-from ringone.home.changes import MachineFiles
+from ringone.home.changes import MachineFiles, Work, nobody_else
 from ringone.home.disks import Change, disks, references
 from ringone.home.journal import Journal, Return
 from ringone.home.offline import delete_snapshot, edit_snapshot, now
-from ringone.home.snapshots import find_snapshot, new_record, restore, take
+from ringone.home.snapshots import Dissolution, find_snapshot, new_record, restore, take
 from ringone.machine import Session
 from ringone.snapshot.image import StateImage
 from ringone.snapshot.statefile import read_state_file, write_state_file
@@ -104,6 +104,11 @@ class RunningKeeper:
                 stopped.power_off(lambda: self._files.save(after))
             self._files.tidy()
 
+    def retire(self) -> None:
+        """Wait for the call that is under way, after the session was closed."""
+        with self._one_at_a_time:
+            self._files.apart = nobody_else
+
     # --- inside
 
     def _prepare_for_writes(self, change: Change) -> None:
@@ -143,13 +148,14 @@ class RunningKeeper:
             self._session.switch_disks(back, meanwhile=self._files.take_back)
         self._files.tidy()
 
-    def _apart(self, before: MachineSettings, after: MachineSettings, work: Callable[[], None]) -> None:
-        """`ringone.home.changes.Apart`: the guest waits for the work where it concerns the machine's present disks."""
+    def _apart(self, before: MachineSettings, after: MachineSettings, dissolution: Dissolution, merge: Work, finish: Work) -> None:
+        """`ringone.home.changes.Apart`: the guest goes on while images below its own are merged, and waits where its own take part."""
         chains = self._chains(before, after)
-        if chains:
-            self._session.switch_disks(chains, meanwhile=work)
+        if dissolution.child in {chain[0] for chain in self._session.disk_chains().values()}:
+            self._session.switch_disks(chains, meanwhile=in_turn(merge, finish))
         else:
-            work()
+            merge()
+            self._session.switch_disks(chains, meanwhile=finish)
 
     def _chains(self, before: MachineSettings, after: MachineSettings) -> Chains:
         """Of the disks whose chains change, by their slots."""
@@ -167,6 +173,14 @@ class RunningKeeper:
 
 def new_state_file(folder: Path) -> Path:
     return folder / f"{{{uuid.uuid4()}}}{STATE_SUFFIX}"
+
+
+def in_turn(*works: Work) -> Work:
+    def all_of_them() -> None:
+        for work in works:
+            work()
+
+    return all_of_them
 
 
 class Stopped:

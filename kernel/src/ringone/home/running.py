@@ -19,7 +19,7 @@ from ringone.api.config import MachineConfig
 from ringone.api.errors import UnsupportedError
 from ringone.api.events import MachineState
 from ringone.api.media import MediumFormatSpec, Progress, no_progress
-from ringone.home.changes import MachineFiles, nobody_else
+from ringone.home.changes import MachineFiles
 from ringone.home.disks import power_on
 from ringone.home.home import Home, RegisteredMachine
 from ringone.home.keeper import RunningKeeper
@@ -53,7 +53,8 @@ class MachineRun:
 
     def finish(self, session: Session) -> None:
         """After the session was closed: how the machine ended is written down, and what it left is tidied up."""
-        self.files.apart = nobody_else
+        if isinstance(session.keeper, RunningKeeper):
+            session.keeper.retire()
         self.files.tidy()
         settings = self.files.load()
         aborted = session.state is MachineState.ABORTED

@@ -1,7 +1,8 @@
 """A host file that holds a disk image: opened and locked once, read and written at positions.
 
 Locks are ``flock`` on POSIX (shared for readers, exclusive for writers: two machines never write one image and none reads what another writes) and one
-locked byte far behind any image on Windows, where readers take none. A process may write to what it reads itself: `readers_aside`. What the host refuses becomes a `MediumError`; no room becomes a `DiskFullError`.
+locked byte far behind any image on Windows, where readers take none. A process may write to what it reads itself: `readers_aside`. What the host refuses
+becomes a `MediumError`; no room becomes a `DiskFullError`.
 """
 
 from __future__ import annotations

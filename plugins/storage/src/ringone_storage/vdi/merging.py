@@ -3,7 +3,7 @@
 Down: the writes of the child are brought to its parent, whose modification UUID changes before its content does, so that another child of it is noticed; until
 the end, the child does not insist on that UUID. Up: the child takes from its parent what it does not have itself, and at last, in one write of its header, the
 parent's parent. As long as the child stands on the parent, both read as before, however far the work has come. That holds for a chain that this process opened
-before as well: what it knows of the parent's blocks is out of date only where the child has blocks, and what it knows of the child's where the parent has the same.
+before as well: what it knows of the parent is out of date only where the child has blocks, and what it knows of the child only where the parent has the same.
 """
 
 from __future__ import annotations
