@@ -55,6 +55,13 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> MachineConfig:
     return attrs.evolve(config, uuid="5ff0e5ca-0d5d-4a4a-a49f-6f9a3d5a0e01", drives=(attrs.evolve(config.drives[0], mode=AccessMode.THROW_AWAY), CD_DRIVE))
 
 
+@pytest.fixture
+def run_folder() -> Iterator[Path]:
+    """Socket paths are short."""
+    with tempfile.TemporaryDirectory(prefix="ringone-") as folder:
+        yield Path(folder)
+
+
 @contextlib.contextmanager
 def served(config: MachineConfig, registry: PluginRegistry) -> Iterator[ServedGuest]:
     with ExitStack() as stack:

@@ -81,7 +81,7 @@ def test_what_cannot_be_waited_for_is_refused(off: ServedGuest, body: dict[str, 
 
 def test_a_port_that_the_machine_does_not_have_is_named(guest: ServedGuest) -> None:
     answer = guest.wait(serial="a", slot=3)
-    assert (answer.status_code, answer.json()["detail"]) == (404, "unknown serial port '3'; known: 0")
+    assert (answer.status_code, answer.json()["detail"]) == (422, "unknown serial port '3'; known: 0")
 
 
 def test_a_wait_whose_client_has_gone_is_given_up(guest: ServedGuest) -> None:

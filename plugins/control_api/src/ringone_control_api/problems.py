@@ -32,7 +32,6 @@ _log = logging.getLogger("ringone.control-api")
 
 STATUSES: Mapping[type[RingOneError], int] = {
     # the first that fits
-    UnknownNameError: 404,
     NotFoundError: 404,
     ConfigError: 422,
     WaitTimeoutError: 408,
@@ -93,8 +92,10 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
 # --- handlers
 
 
-async def on_ringone_error(_request: Request, error: Exception) -> JSONResponse:
+async def on_ringone_error(request: Request, error: Exception) -> JSONResponse:
     status = next((status for kind, status in STATUSES.items() if isinstance(error, kind)), BUG)
+    if isinstance(error, UnknownNameError) and request.path_params:
+        status = 404
     screen = error.screen if isinstance(error, WaitTimeoutError) else None
     return problem(status, type(error).__name__, str(error), screen=screen)
 

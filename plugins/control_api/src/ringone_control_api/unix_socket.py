@@ -53,10 +53,15 @@ def _check_folder(folder: Path) -> None:
 
 
 def _check_nobody_answers(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as caller, contextlib.suppress(OSError):
+    with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(ANSWER_S)
-        caller.connect(str(path))
-        raise DriverError(f"{path}: somebody answers there already")
+        try:
+            caller.connect(str(path))
+        except OSError as error:
+            if error.errno is None:  # Python's own: the path is too long
+                raise DriverError(f"{path}: nobody could connect there: {error}") from error
+            return
+    raise DriverError(f"{path}: somebody answers there already")
 
 
 def _listen(path: Path) -> tuple[socket.socket, os.stat_result]:

@@ -44,7 +44,7 @@ Wanted = Annotated[
 ]
 
 
-@router.post("/wait", operation_id="wait", responses=documented(404, 409))
+@router.post("/wait", operation_id="wait", responses=documented(409))
 async def wait(machine: Served, request: Request, body: Wanted) -> MatchInfo:
     """Wait for one condition. 408 with the screen's text when it did not come in time; 409 when the machine has ended and it cannot come any more."""
     match = await while_attended(request, wait_for(machine.session, _condition(machine, body), timeout_s=body.timeout_s, clock=body.clock))
