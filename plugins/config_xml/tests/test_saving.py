@@ -24,6 +24,7 @@ from ringone.api.config import (
     Link,
     LinuxBoot,
     MachineConfig,
+    RemoteDisplay,
     SerialPort,
     StorageController,
     Wire,
@@ -127,6 +128,18 @@ CHANGES: dict[str, Change] = {
     "other hardware": lambda config: attrs.evolve(
         config, unmodelled={"ioapic": "false", "hpet": "true", "graphicscontroller": "VMSVGA", "nic2": "nat", "macaddress2": "080027000002", "nic3": "null"}
     ),
+    "a remote display": lambda config: attrs.evolve(
+        config,
+        remote_display=RemoteDisplay(
+            enabled=not config.remote_display.enabled,
+            auth_type="External",
+            auth_timeout_ms=7,
+            allow_multi_connection=True,
+            reuse_single_connection=True,
+            properties={"TCP/Ports": "5000-5010", "TCP/Address": "::1"},
+        ),
+    ),
+    "no remote display": lambda config: attrs.evolve(config, remote_display=RemoteDisplay()),
     "more serial ports": lambda config: attrs.evolve(
         config,
         serial_ports=(

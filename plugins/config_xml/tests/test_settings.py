@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 from lxml import etree
-from ringone.api.config import Drive, DriveKind, MachineConfig
+from ringone.api.config import Drive, DriveKind, MachineConfig, RemoteDisplay
 from ringone.api.errors import ConfigError, UnsupportedError
 from ringone.api.media import AccessMode
 from ringone.api.settings import GuestProperty, MachineSettings, MediumRecord, MediumType, SnapshotRecord
@@ -77,6 +77,7 @@ def test_every_version_shows_the_machine_its_drives_and_media(tmp_path: Path, ve
     assert (config.name, config.uuid, config.os_type) == (f"snapshots-1.{minor_of(version)}", id_of(version, 1), "Debian")
     assert (config.memory_bytes, config.vram_bytes, config.description) == (384 * MIB, 9 * MIB, "Two branches & a state")
     assert (config.boot_menu, config.acpi, config.clock.offset_ms, "pae" in config.cpu.model.features) == (False, True, 1000, True)
+    assert config.remote_display == RemoteDisplay(enabled=True, properties={"TCP/Ports": "3389", "TCP/Address": "127.0.0.1"})
     assert settings.refusals == ()
     folder = path.parent if minor_of(version) >= 11 else tmp_path
     snapshots = path.parent / "Snapshots"

@@ -118,6 +118,19 @@ class SerialPort:
 
 
 @attrs.frozen(kw_only=True)
+class RemoteDisplay:
+    """Where and for whom the screen is served over the network. `auth_type` is ``Null``, ``External`` or ``Guest``; `properties` are VirtualBox's VRDE
+    properties, such as ``TCP/Ports`` and ``TCP/Address``."""
+
+    enabled: bool = False
+    auth_type: str = "Null"
+    auth_timeout_ms: int = 5000
+    allow_multi_connection: bool = False
+    reuse_single_connection: bool = False
+    properties: Mapping[str, str] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
 class DeviceConfig:
     """A component: `options` is text, bound to the device's options class at assembly. `source` is ``file:line`` for messages."""
 
@@ -181,6 +194,7 @@ class MachineConfig:
     storage_controllers: tuple[StorageController, ...] = ()
     drives: tuple[Drive, ...] = ()
     serial_ports: tuple[SerialPort, ...] = ()
+    remote_display: RemoteDisplay = RemoteDisplay()
     debug_console: DriverConfig | None = None
     """Driver for ports 0x402 and 0xE9; its `slot` is ignored."""
     devices: tuple[DeviceConfig, ...] = ()

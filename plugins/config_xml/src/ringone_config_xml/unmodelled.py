@@ -41,7 +41,6 @@ ATTRIBUTES = {
     "guestmemoryballoon": ("Guest", "memoryBalloonSize"),
     "audio": ("AudioAdapter", "driver"),
     "audioenabled": ("AudioAdapter", "enabled"),
-    "vrde": ("RemoteDisplay", "enabled"),
 }
 """Name to path below Hardware and attribute."""
 NIC_MODES = {

@@ -268,7 +268,7 @@ def _session(view: MachineView) -> Iterator[Row]:
 
 
 def _rest(view: MachineView) -> Iterator[Row]:
-    yield Row("vrde", "VRDE:", kept_flag(view.config, "vrde"))
+    yield Row("vrde", "VRDE:", view.config.remote_display.enabled)
     yield Row("usb", "OHCI USB:", False)
     yield Row("ehci", "EHCI USB:", False)
     yield Row("xhci", "xHCI USB:", False)

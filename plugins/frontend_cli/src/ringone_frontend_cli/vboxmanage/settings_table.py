@@ -231,7 +231,7 @@ OWN = (
 """What VirtualBox does not have."""
 
 KEPT_ALIASES = {"nested-hw-virt": ("--nestedhwvirt",), "bioslogofadein": (), "vtxux": ("--x86-vtx-ux",), "vtxvpid": ("--x86-vtx-vpid",)}
-NOT_SWITCHES = frozenset({"vrde", "audioenabled"})
+NOT_SWITCHES = frozenset({"audioenabled"})
 
 KEPT = (
     *(kept_flag(name, *KEPT_ALIASES.get(name, ())) for name in KEPT_FLAGS if name not in NOT_SWITCHES),

@@ -26,7 +26,6 @@ KEPT_FLAGS: Mapping[str, bool] = {
     "accelerate2dvideo": False,
     "bioslogofadein": True,
     "bioslogofadeout": True,
-    "vrde": False,
     "audioenabled": False,
 }
 """Switches that machine files hold and RingOne does not follow, with what their absence means."""
