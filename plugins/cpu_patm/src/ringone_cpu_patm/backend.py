@@ -107,7 +107,7 @@ class PatmBackend(RecompilerBackend):
                 return "scanning off"
             if self._patches.refuses(self._env.q[Q_EIP]):
                 return "code that cannot be patched"
-        if not self._windows.place():
+        if not self._windows.place(self.progress()):
             return "no room for the window"
         if self._windows.base != self._mode.window_base:
             self._mode.window_base = self._patches.window_base = self._windows.base
@@ -300,6 +300,7 @@ class PatmBackend(RecompilerBackend):
         self._once = ""
         self._mode.stale = True
         self._shadow.forget()
+        self._windows.forget_failures()
         self._patches.check_contents()
 
     def forget_code(self) -> None:

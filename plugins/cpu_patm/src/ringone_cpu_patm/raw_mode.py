@@ -1,5 +1,5 @@
-"""Into raw mode and back (VirtualBox's CPUM raw enter and leave): the guest's ring 0 becomes ring 1, its IF and IOPL become virtual, its descriptor tables
-are replaced by their shadows. And the decision whether the current state may run so at all."""
+"""Into raw mode and back (VirtualBox's CPUM raw enter and leave): the guest's ring 0 becomes ring 1, its IF becomes virtual, its descriptor tables are
+replaced by their shadows. And the decision whether the current state may run so at all."""
 
 from __future__ import annotations
 

@@ -264,10 +264,11 @@ class Engine:
     def run(self, allowance: int) -> Stop:
         """Run guest code for at most `allowance` progress units. Raises what a callback raised."""
         while True:
+            start = self.env.q[Q_EIP]
             stop = self._run(allowance)
             request = self._guard_request[0]
             if not request:
-                return stop
+                return self._run(self._used + 1) if self._is_stuck(stop, start, allowance) else stop
             self._guard_request[0] = 0
             if request & _STOP_HERE:
                 return stop
@@ -276,6 +277,10 @@ class Engine:
             else:
                 self._no_exit_request.value = False
             allowance -= self._used
+
+    def _is_stuck(self, stop: Stop, start: int, allowance: int) -> bool:
+        """Whether the allowance was used up by a block that, it may be, changed its own code and was then begun anew: the engine counts it twice."""
+        return stop is _STOPPED and 0 < allowance <= self._used and self.env.q[Q_EIP] == start and not self._exit_request[0]
 
     def _run(self, allowance: int) -> Stop:
         self.runs += 1

@@ -85,7 +85,7 @@ def popf(emitter: Emitter, instruction: Instruction) -> None:
 
 
 def iret(emitter: Emitter, _: Instruction) -> None:
-    """To ring 3 with IF set: the virtual flags change, then the processor's own IRETD from the guest's stack. To the same code segment: flags and a jump. Else:
+    """To ring 3 with IF set: the virtual IF changes, then the processor's own IRETD from the guest's stack. To the same code segment: flags and a jump. Else:
     a gate.
 
     RF means "no instruction breakpoint for one instruction". IRETD itself takes it to ring 3. In the same ring it is dropped, since nothing else can show
