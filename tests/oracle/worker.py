@@ -13,7 +13,7 @@ from .configurations import BY_NAME, CONFIGURATIONS
 from .oracle import Disturbance, Ending, Plan
 from .program import Program, lay_out
 
-TIME_LIMIT_S = 30
+TIME_LIMIT_S = 120
 """For one program and all its plans."""
 
 
@@ -26,7 +26,10 @@ def compare(program: Program, plans: Sequence[Plan]) -> str:
     for plan in plans:
         if plan.disturbance is Disturbance.INTERRUPTED and not (program.interruptible and expected.ending is Ending.FINISHED):
             plan = Plan(plan.configurations, Disturbance.CHOPPED, plan.seed)
-        found = oracle.differences(expected, oracle.run(image, plan, expected))
+        result = oracle.run(image, plan, expected)
+        if expected.ending is Ending.SHUTDOWN and result.ending is Ending.ENDLESS:  # It faults its way through all of memory.
+            continue
+        found = oracle.differences(expected, result)
         if found:
             return "\n".join([f"{plan} differs from {CONFIGURATIONS[0]}:", *found, *oracle.faults(expected), str(program)])
     return ""
