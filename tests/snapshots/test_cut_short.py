@@ -13,8 +13,10 @@ from pathlib import Path
 
 import attrs
 import pytest
+from ringone.api.media import Progress
 from ringone.api.settings import MachineSettings, SnapshotRecord
 from ringone.home.disks import references
+from ringone.home.keeper import RunningKeeper
 from ringone.snapshot.statefile import read_state_file
 
 from tests.snapshots.cutting import Killed, killed_at
@@ -158,7 +160,15 @@ def assert_whole(lab: Lab, old: View, new: View, when: str) -> None:
         assert {name for name in lab.files() if not name.startswith(".")} == needed, when
 
 
-def test_what_the_guest_flushed_survives_a_snapshot_that_does_not(original: Lab, tmp_path: Path) -> None:
+CHANGES = {
+    "take": lambda keeper, progress: keeper.take_snapshot("new", progress=progress),
+    "delete b": lambda keeper, progress: keeper.delete_snapshot("b", progress=progress),
+    "delete c": lambda keeper, progress: keeper.delete_snapshot("c", progress=progress),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_the_guest_flushed_survives_a_change_that_does_not(original: Lab, change: Callable[[RunningKeeper, Progress], object], tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     shutil.copytree(original.home.file.parent, kept)
     try:
@@ -168,7 +178,7 @@ def test_what_the_guest_flushed_survives_a_snapshot_that_does_not(original: Lab,
             copied(original, kept)
             flushed: list[bytes] = [b"c"]
             with killed_at(step), contextlib.suppress(Killed):
-                busy_guest(original, flushed)
+                busy_guest(original, change, flushed)
                 ended = True
             with original.at_rest():
                 assert original.first_bytes()[:1] in {flushed[-1], next_text(flushed)}, f"killed at step {step}"
@@ -176,10 +186,10 @@ def test_what_the_guest_flushed_survives_a_snapshot_that_does_not(original: Lab,
         copied(original, kept)
 
 
-def busy_guest(lab: Lab, flushed: list[bytes]) -> None:
+def busy_guest(lab: Lab, change: Callable[[RunningKeeper, Progress], object], flushed: list[bytes]) -> None:
     with still_running(lab) as (session, keeper):
         write_on(session, flushed)
-        keeper.take_snapshot("new", progress=lambda _: write_on(session, flushed))
+        change(keeper, lambda _: write_on(session, flushed))
         write_on(session, flushed)
 
 

@@ -95,7 +95,7 @@ def test_deleting_merges_under_the_running_guest(lab: Lab) -> None:
     assert lab.files() == {"small.vbox", "disk.vdi"}
 
 
-def test_the_guest_goes_on_while_images_below_its_own_are_merged(lab: Lab) -> None:
+def test_the_guest_goes_on_while_images_are_merged(lab: Lab) -> None:
     with lab.running() as session:
 
         def wait_for_the_guest(_done: float) -> None:
@@ -105,13 +105,12 @@ def test_the_guest_goes_on_while_images_below_its_own_are_merged(lab: Lab) -> No
         for name in "abcd":
             let_write(session)
             session.keeper.take_snapshot(name)
-        for name in "bac":
+        for name in "bdac":
             session.keeper.delete_snapshot(name, progress=wait_for_the_guest)
         last = let_write(session)
-        assert len(session.disk_chains()["ide.drive00"]) == 2
+        assert session.disk_chains()["ide.drive00"] == (lab.disk,)
     assert newest(lab.content()) >= last
-    with lab.running() as session:
-        assert len(lab.chain) == 2
+    assert lab.files() == {"small.vbox", "disk.vdi"}
 
 
 def test_a_merge_whose_end_cannot_be_written_down_is_made_up_for_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from ringone.api.errors import DriverError, RingOneError, SnapshotError, StateEr
 from ringone.api.media import ImageTools, MediumFormatSpec, NewMedium, Progress, find_format, no_progress
 from ringone.api.settings import MachineSettings, MediumRecord
 from ringone.home.atomic import sync_folder
-from ringone.home.disks import DIFFERENCING_FORMAT, Change, all_records, lineage, only_one_refers, record_of, references, users
+from ringone.home.disks import DIFFERENCING_FORMAT, Change, all_records, lineage, only_one_refers, references, users
 from ringone.home.home import SNAPSHOTS, Home, RegisteredMachine
 from ringone.home.journal import Journal, JournalFile, Return
 from ringone.home.machinelock import MachineLock
@@ -154,20 +154,24 @@ class MachineFiles:
             return
         self.take_back()
         settings, undissolved = self._dissolve_all(self.load(), journal.dissolutions, progress)
-        kept = {path for dissolution in undissolved for path in (dissolution.parent, dissolution.child)}
-        superfluous = journal.leftovers - references(settings)
+        kept = frozenset(path for dissolution in undissolved for path in (dissolution.parent, dissolution.child))
+        journal = self._journal.read()
+        superfluous = journal.leftovers - references(settings) - {entry.image for entry in journal.returns}
         still_needed = _part_states(settings) if superfluous else set()
         gone = {path for path in superfluous - still_needed if self._delete(settings, path)}
+        kept |= journal.leftovers - references(settings) - gone
         try:
-            self._journal.write(Journal(leftovers=(superfluous - gone) | kept, dissolutions=undissolved))
+            self._journal.write(attrs.evolve(journal, leftovers=kept, dissolutions=undissolved))
         except OSError as error:
             log.warning("%s stays as it is, and says what was done already too: %s", self._journal.path, error)
 
     def _return(self, settings: MachineSettings, entry: Return) -> None:
-        if entry.image in references(settings) or not entry.image.exists():
+        """Only into an image that somebody uses: of two entries for an image, whose parent is being merged, that one is right."""
+        if entry.image in references(settings) or not entry.image.exists() or not users(settings, entry.parent):
             return
-        record_of(settings.media, entry.parent)
-        self._tools(entry.image).merge(entry.image, entry.parent)
+        tools = self._tools(entry.image)
+        tools.set_parent(entry.image, entry.parent)
+        tools.merge(entry.image, entry.parent)
 
     def _dissolve_all(self, settings: MachineSettings, pending: tuple[Dissolution, ...], progress: Progress) -> tuple[MachineSettings, tuple[Dissolution, ...]]:
         failed: list[Dissolution] = []
@@ -179,6 +183,7 @@ class MachineFiles:
             except RingOneError as error:
                 log.warning("%s and %s stay two images for now: %s", dissolution.parent, dissolution.child, error)
                 failed.append(dissolution)
+                settings = self.load()
                 continue
             vanished = references(settings) - references(after)
             todo = [_renamed(other, dissolution, vanished) for other in todo]
@@ -216,7 +221,11 @@ class MachineFiles:
 
     def _stand(self, records: Iterable[MediumRecord], parent: Path) -> None:
         for record in records:
-            self._tools(record.location).set_parent(record.location, parent)
+            self.stand_on(record.location, parent)
+
+    def stand_on(self, image: Path, parent: Path) -> None:
+        """Tell an image of another parent, which reads as the one before."""
+        self._tools(image).set_parent(image, parent)
 
     def _delete(self, settings: MachineSettings, path: Path) -> bool:
         if not (path in self._noted or path.parent == self.snapshot_folder(settings)):

@@ -160,6 +160,11 @@ def only_one_refers(before: MachineSettings, after: MachineSettings) -> set[Path
 # --- new differencing images
 
 
+def image_path(folder: Path, identity: str) -> Path:
+    """Of the differencing image with that UUID."""
+    return folder / f"{{{identity}}}{DIFFERENCING_SUFFIX}"
+
+
 @attrs.define
 class Differences:
     """Collects the differencing images of one change; `folder` is where they go."""
@@ -177,7 +182,7 @@ class Differences:
         record_of(self.settings.media, parent)
         base = lineage(self.settings.media, parent)[-1]
         identity = str(uuid.uuid4())
-        path = self.folder / f"{{{identity}}}{DIFFERENCING_SUFFIX}"
+        path = image_path(self.folder, identity)
         child = MediumRecord(uuid=identity, location=path, kind=DriveKind.DISK, format=DIFFERENCING_FORMAT, auto_reset=base.type is MediumType.IMMUTABLE)
         self.settings = attrs.evolve(self.settings, media=with_child(self.settings.media, parent, child))
         self.create.append(NewMedium(path=path, variant=MediumVariant.DIFFERENCING, parent=parent, uuid=identity))

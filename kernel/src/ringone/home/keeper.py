@@ -16,10 +16,10 @@ import attrs
 from ringone.api.config import MachineConfig
 from ringone.api.errors import StateError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken, StateChanged
-from ringone.api.media import Progress, no_progress
+from ringone.api.media import MediumVariant, NewMedium, Progress, no_progress
 from ringone.api.settings import MachineSettings, SnapshotRecord
 from ringone.home.changes import MachineFiles, Work, nobody_else
-from ringone.home.disks import Change, disks, references
+from ringone.home.disks import Change, disks, image_path, references
 from ringone.home.journal import Journal, Return
 from ringone.home.offline import delete_snapshot, edit_snapshot, now
 from ringone.home.snapshots import Dissolution, find_snapshot, new_record, restore, take
@@ -143,19 +143,47 @@ class RunningKeeper:
         chains = self._session.disk_chains()
         returns = {entry.image for entry in self._files.returns()}
         self._files.forget_returns(returns - {chain[0] for chain in chains.values()})
-        back = {slot: chain[1:] for slot, chain in chains.items() if chain[0] in returns}
-        if back:
-            self._session.switch_disks(back, meanwhile=self._files.take_back)
+        self._take_back()
         self._files.tidy()
 
+    def _take_back(self) -> None:
+        """Bring what the guest wrote to images that are only for the meantime to where it belongs."""
+        returns = {entry.image for entry in self._files.returns()}
+        back = {slot: chain[1:] for slot, chain in self._session.disk_chains().items() if chain[0] in returns}
+        if back:
+            self._session.switch_disks(back, meanwhile=self._files.take_back)
+
     def _apart(self, before: MachineSettings, after: MachineSettings, dissolution: Dissolution, merge: Work, finish: Work) -> None:
-        """`ringone.home.changes.Apart`: the guest goes on while images below its own are merged, and waits where its own take part."""
+        """`ringone.home.changes.Apart`: the guest goes on while images are merged, and waits while the end of that is written down."""
         chains = self._chains(before, after)
-        if dissolution.child in {chain[0] for chain in self._session.disk_chains().values()}:
-            self._session.switch_disks(chains, meanwhile=in_turn(merge, finish))
-        else:
+        written = next((slot for slot, chain in self._session.disk_chains().items() if chain[0] == dissolution.child), None)
+        if written is None:
             merge()
             self._session.switch_disks(chains, meanwhile=finish)
+        else:
+            self._merge_aside(written, chains[written], dissolution, merge, finish)
+
+    def _merge_aside(self, slot: str, new: Sequence[Path], dissolution: Dissolution, merge: Work, finish: Work) -> None:
+        """The guest's own image takes part: meanwhile it writes to another one, and in the end what it wrote there is merged, too."""
+        old = self._session.disk_chains()[slot]
+        identity = str(uuid.uuid4())
+        aside = image_path(self._files.folder(self._files.load()), identity)
+
+        def begin() -> None:
+            self._files.note(Journal(leftovers=frozenset({aside})))
+            self._files.create([NewMedium(path=aside, variant=MediumVariant.DIFFERENCING, parent=old[0], uuid=identity)])
+            self._files.note(Journal(returns=tuple(Return(image=aside, parent=parent) for parent in (dissolution.child, dissolution.parent))))
+
+        def end() -> None:
+            finish()
+            self._files.stand_on(aside, new[0])
+
+        self._session.switch_disks({slot: (aside, *old)}, meanwhile=begin)
+        try:
+            merge()
+            self._session.switch_disks({slot: (aside, *new)}, meanwhile=end)
+        finally:
+            self._take_back()
 
     def _chains(self, before: MachineSettings, after: MachineSettings) -> Chains:
         """Of the disks whose chains change, by their slots."""
@@ -173,14 +201,6 @@ class RunningKeeper:
 
 def new_state_file(folder: Path) -> Path:
     return folder / f"{{{uuid.uuid4()}}}{STATE_SUFFIX}"
-
-
-def in_turn(*works: Work) -> Work:
-    def all_of_them() -> None:
-        for work in works:
-            work()
-
-    return all_of_them
 
 
 class Stopped:
