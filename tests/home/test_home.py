@@ -310,6 +310,16 @@ def test_a_copied_image_with_the_uuid_of_another_is_refused(home: Home, tmp_path
         home.change(made(home, "third"), lambda settings: attrs.evolve(settings, media=(copy,)))
 
 
+def test_the_home_refuses_such_a_copy_too(home: Home, tmp_path: Path) -> None:
+    record = disk(tmp_path / "a.vdi")
+    home.change(made(home), lambda settings: attrs.evolve(settings, media=(record,)))
+    home.change_settings(lambda settings: attrs.evolve(settings, media=(record,)))
+    copy = attrs.evolve(record, location=tmp_path / "copy.vdi")
+    home.change_settings(lambda settings: attrs.evolve(settings, media=()))
+    with pytest.raises(ConfigError, match=r"copy\.vdi has the UUID .*, which .*a\.vdi has already"):
+        home.change_settings(lambda settings: attrs.evolve(settings, media=(copy,)))
+
+
 def test_an_image_stands_in_a_registry_once(home: Home, tmp_path: Path) -> None:
     machine, record = made(home), disk(tmp_path / "a.vdi")
     twice = (record, attrs.evolve(record, uuid=str(uuid.uuid4())))

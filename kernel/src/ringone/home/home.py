@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,8 @@ from ringone.home.renaming import Renaming, as_driver_error, found_again, note_f
 from ringone.plugins import PluginRegistry
 
 LOCK_FILE = ".home.lock"
+LOCKS_HOLD_FOLDERS = sys.platform == "win32"
+"""A folder with an open file in it cannot be renamed there."""
 SNAPSHOTS = "Snapshots"
 LOGS = "Logs"
 
@@ -82,7 +85,9 @@ class Home:
     def change_settings(self, change: Callable[[GlobalSettings], GlobalSettings]) -> GlobalSettings:
         """Save what `change` makes of the global settings; two processes that do so at once lose nothing."""
         with self._locked():
-            after = change(self.settings())
+            before = self.settings()
+            after = change(before)
+            self._refuse_foreign_uuids(before.media, after.media, "")
             self._save_settings(after)
             return after
 
@@ -173,7 +178,7 @@ class Home:
         """
         lock.require_held()
         before = self._format.load_machine(lock.path)
-        self._refuse_foreign_uuids(before, settings)
+        self._refuse_foreign_uuids(before.media, settings.media, before.config.uuid)
         if settings.config.name == before.config.name:
             self._format.save_machine(settings, lock.path)
         else:
@@ -233,7 +238,7 @@ class Home:
         entry = MachineEntry(uuid=before.config.uuid, path=lock.path)
         with self._locked():
             self._check_free(name, "")
-            renaming = Renaming(entry, before.config.name, name, keeps_folder=self._others_stand_on(entry))
+            renaming = Renaming(entry, before.config.name, name, keeps_folder=LOCKS_HOLD_FOLDERS or self._others_stand_on(entry))
             renaming.require_room()
             renaming.note()
             self._format.save_machine(after, lock.path)
@@ -249,11 +254,11 @@ class Home:
         others = [machine.settings for machine in self.machines() if machine.uuid != entry.uuid and machine.settings is not None]
         return any(record.location.is_relative_to(entry.path.parent) for settings in others for top in settings.media for record in top.walk())
 
-    def _refuse_foreign_uuids(self, before: MachineSettings, after: MachineSettings) -> None:
-        """An image that another registry knows at another place is a copy that still has its original's UUID."""
-        known = {record.uuid for top in before.media for record in top.walk()}
-        new = {record.uuid: record.location for top in after.media for record in top.walk() if record.uuid not in known}
-        if new and (foreign := self._registered_elsewhere(before.config.uuid, new)):
+    def _refuse_foreign_uuids(self, before: Iterable[MediumRecord], after: Iterable[MediumRecord], machine: str) -> None:
+        """An image that a registry beside the one of `machine` knows at another place is a copy that still has its original's UUID."""
+        known = {record.uuid for top in before for record in top.walk()}
+        new = {record.uuid: record.location for top in after for record in top.walk() if record.uuid not in known}
+        if new and (foreign := self._registered_elsewhere(machine, new)):
             raise ConfigError(f"{new[foreign.uuid]} has the UUID {{{foreign.uuid}}}, which {foreign.location} has already; accepted is one image of each UUID")
 
     def _registered_elsewhere(self, machine: str, wanted: Mapping[str, Path]) -> MediumRecord | None:
