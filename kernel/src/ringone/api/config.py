@@ -15,6 +15,7 @@ from ringone.api.firmware import FirmwareImage
 from ringone.api.media import AccessMode
 
 if TYPE_CHECKING:
+    from ringone.api.appliance import ApplianceFormat
     from ringone.api.settings import GlobalSettings, MachineSettings
 
 
@@ -261,4 +262,6 @@ class ConfigLoaderSpec:
     save: Callable[[MachineConfig, Path], None]
     settings: SettingsFormat | None = None
     """Where the format also holds what `ringone.api.settings` describes."""
+    appliances: ApplianceFormat | None = None
+    """Where the plugin also reads and writes the envelopes of appliances."""
     api_version: int = API_VERSION

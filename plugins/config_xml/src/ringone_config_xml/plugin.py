@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from ringone.api.appliance import Appliance, ApplianceFormat
 from ringone.api.config import ConfigLoaderSpec, MachineConfig
 from ringone.api.hooks import hookimpl
 from ringone.api.settings import GlobalSettings, MachineSettings
@@ -12,7 +13,11 @@ from ringone.api.settings import GlobalSettings, MachineSettings
 
 @hookimpl
 def ringone_config_loaders() -> Iterable[ConfigLoaderSpec]:
-    return (ConfigLoaderSpec(name="vbox", summary="VirtualBox machine files", suffixes=(".vbox",), load=load, save=save, settings=Settings()),)
+    return (
+        ConfigLoaderSpec(
+            name="vbox", summary="VirtualBox machine files", suffixes=(".vbox",), load=load, save=save, settings=Settings(), appliances=appliances()
+        ),
+    )
 
 
 def load(path: Path) -> MachineConfig:
@@ -25,6 +30,22 @@ def save(config: MachineConfig, path: Path) -> None:
     from ringone_config_xml import vbox
 
     vbox.save(config, path)
+
+
+def appliances() -> ApplianceFormat:
+    return ApplianceFormat(suffix=".ovf", read=read_envelope, write=write_envelope)
+
+
+def read_envelope(data: bytes, name: str) -> Appliance:
+    from ringone_config_xml import ovf
+
+    return ovf.read(data, name)
+
+
+def write_envelope(appliance: Appliance) -> bytes:
+    from ringone_config_xml import ovf
+
+    return ovf.write(appliance)
 
 
 class Settings:

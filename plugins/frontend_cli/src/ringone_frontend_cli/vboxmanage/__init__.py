@@ -18,6 +18,8 @@ VERB_MODULES: Mapping[str, str] = {
     "unregistervm": "machines",
     "clonevm": "cloning",
     "modifyvm": "modifyvm",
+    "import": "importing",
+    "export": "exporting",
     "startvm": "starting",
     "controlvm": "controlling",
     "discardstate": "snapshots",
