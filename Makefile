@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packaging fuzz oracle test-guests bench lint docs clean
+.PHONY: help demo test test-packaging fuzz oracle kill test-guests bench lint docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: ## ' Makefile | sed 's/: ## /\t/' | expand -t 18
@@ -12,7 +12,7 @@ demo: ## boot the demo guest and show its console and report
 	@$(BIN)/python -m guests.demo
 
 test: ## the fast tests
-	@tools/setup
+	@tools/setup tests
 	$(BIN)/pytest -q -n auto -m "not guest and not packaging"
 
 test-packaging: ## build wheels, install them elsewhere and use them
@@ -26,6 +26,10 @@ fuzz: ## look for guests and saved states that do harm, for an hour or so
 oracle: ## run tens of thousands of generated kernels on every processor backend
 	@tools/setup
 	RINGONE_ORACLE_EXAMPLES=20000 $(BIN)/pytest -q -n 2 tests/oracle
+
+kill: ## kill processes that change snapshots and settings, two hundred times
+	@tools/setup tests
+	RINGONE_KILLS=200 $(BIN)/pytest -q -n 2 tests/robustness/test_kill.py tests/snapshots
 
 test-guests: ## boot real operating systems
 	@tools/setup guests
