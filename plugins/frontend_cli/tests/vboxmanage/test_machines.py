@@ -106,6 +106,30 @@ def test_what_nothing_follows_is_kept(ok: VBoxManage, debian: str) -> None:
     assert {key: found[key] for key in wanted} == wanted
 
 
+def test_the_remote_display_is_described(ok: VBoxManage, vbox: VBoxManage, debian: str) -> None:
+    ok("modifyvm", debian, "--vrde", "on", "--vrde-port", "5000,5010-5012", "--vrdeaddress", "127.0.0.1", "--vrdemulticon", "on", "--vrdeauthtype", "external")
+    ok("modifyvm", debian, "--vrdeproperty", "VideoChannel/Enabled=1", "--vrdeproperty", "Security/Method=TLS", "--vrdeproperty", "Security/Method=")
+    found = {key: value for key, value in facts(ok, debian).items() if key.startswith("vrde")}
+    assert found == {
+        "vrde": "on",
+        "vrdeport": "-1",
+        "vrdeports": "5000,5010-5012",
+        "vrdeaddress": "127.0.0.1",
+        "vrdeauthtype": "external",
+        "vrdemulticon": "on",
+        "vrdereusecon": "off",
+        "vrdevideochannel": "on",
+        "vrdeproperty[TCP/Ports]": "5000,5010-5012",
+        "vrdeproperty[TCP/Address]": "127.0.0.1",
+        "vrdeproperty[VideoChannel/Enabled]": "1",
+    }
+    assert "VRDE:                        enabled (Address 127.0.0.1, Ports 5000,5010-5012, " in ok("showvminfo", debian).out
+    ok("modifyvm", debian, "--vrdeport", "default", "--vrde", "off")
+    assert facts(ok, debian)["vrde"] == "off"
+    assert vbox("modifyvm", debian, "--vrdeport", "99999").exit_code == 2
+    assert vbox("modifyvm", debian, "--vrdeproperty", "nothing").exit_code == 2
+
+
 def test_asking_for_no_hardware_that_there_is_not_is_no_mistake(ok: VBoxManage, debian: str) -> None:
     ok("modifyvm", debian, "--nic1", "none", "--audio", "none", "--usb", "off", "--usbehci", "off", "--vrde", "off", "--cpus", 1, "--firmware", "bios")
     ok("modifyvm", debian, "--macaddress1", "auto", "--cableconnected1", "on", "--chipset", "piix3", "--tpm-type", "none", "--lpt1", "off")
@@ -119,7 +143,6 @@ def test_asking_for_no_hardware_that_there_is_not_is_no_mistake(ok: VBoxManage, 
         "--natpf1 delete ssh",
         "--audio pulse",
         "--usb on",
-        "--vrde on",
         "--cpus 2",
         "--firmware efi",
         "--chipset ich9",

@@ -10,6 +10,7 @@ import attrs
 from ringone.api.config import Drive, DriveKind, MachineConfig, SerialPort, StorageController
 from ringone.api.settings import MachineSettings, SnapshotRecord
 
+from ringone_frontend_cli.vboxmanage import vrde
 from ringone_frontend_cli.vboxmanage.ostypes import describe_os_type
 from ringone_frontend_cli.vboxmanage.output import Bare, Row, Style, lines, time_text
 from ringone_frontend_cli.vboxmanage.serial import PORTS, mode_text
@@ -268,7 +269,7 @@ def _session(view: MachineView) -> Iterator[Row]:
 
 
 def _rest(view: MachineView) -> Iterator[Row]:
-    yield Row("vrde", "VRDE:", view.config.remote_display.enabled)
+    yield from vrde.rows(view.config.remote_display)
     yield Row("usb", "OHCI USB:", False)
     yield Row("ehci", "EHCI USB:", False)
     yield Row("xhci", "xHCI USB:", False)

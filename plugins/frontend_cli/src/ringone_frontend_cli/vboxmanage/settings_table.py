@@ -14,7 +14,7 @@ from ringone.api.config import ClockPolicy, FirmwareConfig, MachineConfig
 from ringone.api.settings import MachineSettings
 
 from ringone_frontend_cli.arguments import named
-from ringone_frontend_cli.vboxmanage import serial
+from ringone_frontend_cli.vboxmanage import serial, vrde
 from ringone_frontend_cli.vboxmanage.errors import INVALID_ARGUMENT, NotSupportedError, VerbError, VerbSyntaxError
 from ringone_frontend_cli.vboxmanage.ostypes import find_os_type
 from ringone_frontend_cli.vboxmanage.syntax import MIB, Option, Parser, Words, choice, flag, number, on_off, option, text
@@ -234,6 +234,7 @@ KEPT_ALIASES = {"nested-hw-virt": ("--nestedhwvirt",), "bioslogofadein": (), "vt
 NOT_SWITCHES = frozenset({"audioenabled"})
 
 KEPT = (
+    *(Setting(option, _config(vrde.effect(change))) for option, change in vrde.SETTINGS),
     *(kept_flag(name, *KEPT_ALIASES.get(name, ())) for name in KEPT_FLAGS if name not in NOT_SWITCHES),
     Setting(option("--cpuexecutioncap", parse=number(1, 100), value="1-100"), _kept("cpuexecutioncap")),
     Setting(option("--cpuid-portability-level", parse=number(0, 3), value="0-3"), _kept("cpuid-portability-level")),
@@ -264,7 +265,6 @@ ABSENT = (
     absent("USB", "--usbehci", "--usb-ehci"),
     absent("USB", "--usbxhci", "--usb-xhci"),
     absent("USB card readers", "--usbcardreader"),
-    absent("remote display of VirtualBox's kind", "--vrde"),
     absent("sound card", "--audioin"),
     absent("sound card", "--audioout"),
     absent("sound card", "--audio-enabled"),
@@ -285,10 +285,6 @@ ABSENT = (
     ignored("--nictrace<N>", parse=on_off, value="on|off"),
     ignored("--audiocontroller", "--audio-controller"),
     ignored("--audiocodec", "--audio-codec"),
-    ignored("--vrdeport", "--vrde-port"),
-    ignored("--vrdeaddress", "--vrde-address"),
-    ignored("--vrdeauthtype"),
-    ignored("--vrdemulticon", parse=on_off, value="on|off"),
     ignored("--usbrename"),
     ignored("--defaultfrontend"),
     ignored("--hwvirtexexcl", parse=on_off, value="on|off"),
@@ -308,7 +304,6 @@ REFUSED = (
     refused("CPUID overrides", "--cpuidremove"),
     refused("CPUID overrides", "--cpuidremoveall", parse=flag),
     refused("PCI passthrough", "--pciattach"),
-    refused("remote display of VirtualBox's kind", "--vrdeproperty"),
     refused("another hardware UUID than the machine's", "--hardwareuuid"),
     refused("icons", "--iconfile"),
 )
