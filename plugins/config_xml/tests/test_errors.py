@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,13 @@ def test_huge_files_are_refused(tmp_path: Path) -> None:
 def test_files_that_cannot_be_read_are_one_line(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="cannot read the machine file"):
         load(tmp_path / name)
+
+
+@pytest.mark.skipif("sys.platform == 'win32'")
+def test_files_that_would_be_read_for_ever_are_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "vm.vbox")
+    with pytest.raises(ConfigError, match="cannot read the machine file: it is no regular file"):
+        load(tmp_path / "vm.vbox")
 
 
 def test_machines_without_hardware_or_memory_are_told_so(tmp_path: Path) -> None:

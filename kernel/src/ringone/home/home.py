@@ -162,6 +162,7 @@ class Home:
             if machine.folder.is_dir():
                 stack.enter_context(self.lock(machine, LockMode.WORK, "unregistering it"))
             self.change_settings(lambda before: attrs.evolve(before, machines=tuple(entry for entry in before.machines if entry.uuid != machine.uuid)))
+            note_file(MachineEntry(uuid=machine.uuid, path=machine.path)).unlink(missing_ok=True)
 
     # --- settings of one machine
 

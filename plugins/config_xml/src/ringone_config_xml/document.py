@@ -151,6 +151,8 @@ class HomeDocument(SettingsFile):
 
 def read_bytes(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():
+            raise ConfigError("cannot read the machine file: it is no regular file", source=str(path))
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
