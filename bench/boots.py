@@ -53,10 +53,10 @@ def _parts() -> tuple[str, str, str, str]:
     return str(linux.kernel), str(linux.initrd), f"{linux.append} console=ttyS0", str(_linux().memory_bytes >> 20)
 
 
-def ringone() -> dict[str, float]:
+def ringone(cpu: str) -> dict[str, float]:
     kernel, initrd, append, memory = _parts()
-    program = str(Path(sys.executable).parent / "ringone")
-    return _times([program, "run", "--kernel", kernel, "--initrd", initrd, "--append", append, "--memory", memory, "--serial", "stdio", "--display", "none"])
+    program = [str(Path(sys.executable).parent / "ringone"), "run", "--cpu", cpu, "--serial", "stdio", "--display", "none"]
+    return _times([*program, "--kernel", kernel, "--initrd", initrd, "--append", append, "--memory", memory])
 
 
 def qemu() -> dict[str, float]:
@@ -65,9 +65,14 @@ def qemu() -> dict[str, float]:
     return _times([*machine, "-kernel", kernel, "-initrd", initrd, "-append", append])
 
 
-def idle() -> float:
+def _machine(cpu: str, append: str) -> MachineConfig:
+    config = _linux().machine(append=append)
+    return attrs.evolve(config, cpu=attrs.evolve(config.cpu, backend=cpu))
+
+
+def idle(cpu: str) -> float:
     """Percent of one core that an idle Linux shell costs."""
-    with Guest(_linux().machine(append="console=ttyS0 guest=shell"), PluginRegistry()).start() as guest:
+    with Guest(_machine(cpu, "console=ttyS0 guest=shell"), PluginRegistry()).start() as guest:
         guest.wait_serial(SHELL, TIMEOUT_S)
         time.sleep(IDLE_SETTLE_S)
         before = os.times()
@@ -76,9 +81,9 @@ def idle() -> float:
     return (after.user + after.system - before.user - before.system) / IDLE_MEASURE_S * 100
 
 
-def counters() -> dict[str, int]:
+def counters(cpu: str) -> dict[str, int]:
     """What happened while Linux booted to its first program: exits by cause, fills, and what of them was slow."""
-    with Guest(_linux().machine(append="console=ttyS0"), PluginRegistry()).start() as guest:
+    with Guest(_machine(cpu, "console=ttyS0"), PluginRegistry()).start() as guest:
         guest.wait_serial(MARKERS[1], TIMEOUT_S)
         found = guest.session.statistics()
     return {name: count for name, count in sorted(found.items()) if count and name.split("/")[0] in ("EM", "IOM", "PGM", "TRPM")}
