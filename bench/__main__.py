@@ -7,6 +7,7 @@ import functools
 import json
 import statistics
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
@@ -14,13 +15,12 @@ from rich.table import Table
 
 from bench import boots, micro, states
 
-
 BACKENDS = ("patm", "recompiler")
 
 
 def _boot_rounds(rounds: int) -> dict[str, dict[str, float]]:
     """Medians over rounds in which QEMU and RingOne's processors take turns."""
-    runs = {"qemu": boots.qemu, **{cpu: functools.partial(boots.ringone, cpu) for cpu in BACKENDS}}
+    runs: dict[str, Callable[[], dict[str, float]]] = {"qemu": boots.qemu, **{cpu: functools.partial(boots.ringone, cpu) for cpu in BACKENDS}}
     samples: dict[str, list[dict[str, float]]] = {name: [] for name in runs}
     for number in range(rounds):
         for name, run in runs.items():
