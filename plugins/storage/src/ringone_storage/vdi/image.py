@@ -94,7 +94,7 @@ class VdiImage:
 
     def place(self, index: int, content: Data) -> None:
         """Give a block a slot with that content; behind its end are zeros."""
-        self._fill(index, self._take_slot(), bytes(content).ljust(self.header.block_bytes, b"\0"))
+        self._fill(index, self._take_slot(), content)
 
     def mark(self, index: int, entry: int) -> None:
         """Make a block `FREE` or `ZERO`."""
@@ -200,8 +200,13 @@ class VdiImage:
         return self._slots - 1
 
     def _fill(self, index: int, slot: int, content: Data) -> None:
+        position, missing = self._position(slot), self.header.block_bytes - len(content)
         try:
-            self._file.write(self.header.slots_end(slot), bytes(self.header.extra_bytes) + bytes(content))
+            if self.header.extra_bytes:
+                self._file.write(self.header.slots_end(slot), bytes(self.header.extra_bytes))
+            self._file.write(position, content)
+            if missing:
+                self._file.write(position + len(content), bytes(missing))
         except MediumError:
             self._free.append(slot)
             raise
