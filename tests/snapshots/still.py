@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 from ringone.api.events import MachineState
+from ringone.api.media import Progress, no_progress
 from ringone.home import LockMode
 from ringone.home.keeper import RunningKeeper
 from ringone.home.running import prepare_to_run
 from ringone.machine import Session
 from ringone.machine.disks import NO_DISKS, Chains, FixedDisks, nothing
 from ringone.snapshot.image import StateImage
+from ringone.snapshot.statefile import read_state_file
 from ringone_storage.fixed_disk import DiskImage
 
 from tests.snapshots.lab import SECTORS_A_BLOCK, Lab, formats
@@ -29,6 +31,7 @@ class StillSession:
         self.disk = DiskImage(formats(), chain)
         self._disks = FixedDisks({"ide.drive00": self.disk})
         self.state = MachineState.PAUSED
+        self.keeper: RunningKeeper | None = None
         self.memory = bytearray(64 << 10)
 
     def write(self, block: int, text: bytes) -> None:
@@ -44,6 +47,9 @@ class StillSession:
     def restore(self, image: StateImage, disks: Chains = NO_DISKS, meanwhile: Callable[[], None] = nothing) -> None:
         with self._disks.switched(disks, meanwhile):
             self.memory[:] = image.memory["ram"]
+
+    def restore_file(self, path: Path, disks: Chains = NO_DISKS, progress: Progress = no_progress) -> None:
+        self.restore(read_state_file(path, progress), disks)
 
     def switch_disks(self, disks: Chains, meanwhile: Callable[[], None] = nothing) -> None:
         with self._disks.switched(disks, meanwhile):
@@ -63,6 +69,12 @@ class StillSession:
     def announce(self, event: object) -> None:
         """Nobody listens."""
 
+    def start(self) -> None:
+        """Stays paused: nothing happens that no test says."""
+
+    def resume(self) -> None:
+        """As `start`."""
+
     def power_off(self) -> None:
         self.state = MachineState.POWERED_OFF
 
@@ -76,6 +88,8 @@ def still_running(lab: Lab) -> Iterator[tuple[StillSession, RunningKeeper]]:
         assert drive.image is not None
         session = StillSession((drive.image, *drive.parents))
         try:
-            yield session, RunningKeeper(run.files, cast(Session, session))
+            run.start(cast(Session, session))
+            assert session.keeper is not None
+            yield session, session.keeper
         finally:
             session.disk.close()

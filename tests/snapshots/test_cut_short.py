@@ -14,7 +14,7 @@ from pathlib import Path
 import attrs
 import pytest
 from ringone.api.media import Progress
-from ringone.api.settings import MachineSettings, SnapshotRecord
+from ringone.api.settings import MachineSettings, MediumType, SnapshotRecord
 from ringone.home.disks import references
 from ringone.home.keeper import RunningKeeper
 from ringone.snapshot.statefile import read_state_file
@@ -150,6 +150,49 @@ def test_a_killed_operation_leaves_the_old_machine_or_the_new_one(original: Lab,
             assert_whole(original, old, new, f"killed at step {step} of {steps}")
     finally:
         copied(original, kept)
+
+
+def test_a_killed_start_goes_on_from_the_saved_state_or_has_done_so(original: Lab, tmp_path: Path) -> None:
+    kept, saved = tmp_path / "kept", tmp_path / "saved"
+    shutil.copytree(original.home.file.parent, kept)
+    try:
+        OPERATIONS["save the state"](original)
+        shutil.copytree(original.home.file.parent, saved)
+        old = view(original)
+        with killed_at(0) as host:
+            start(original)
+        new = view(original)
+        assert (old.memory, new.memory) == (b"\0", b"")
+        for step in range(1, host.steps + 1, STRIDE):
+            copied(original, saved)
+            with killed_at(step), contextlib.suppress(Killed):
+                start(original)
+            assert_whole(original, old, new, f"killed at step {step} of {host.steps}")
+    finally:
+        copied(original, kept)
+
+
+def start(lab: Lab) -> None:
+    with still_running(lab):
+        """Nothing else."""
+
+
+def test_a_killed_power_on_leaves_an_immutable_disk_as_it_was_or_fresh(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path, MediumType.IMMUTABLE)
+    with still_running(lab) as (session, _):
+        session.write(1, b"x")
+    kept = tmp_path / "kept"
+    shutil.copytree(lab.home.file.parent, kept)
+    old = view(lab)
+    with killed_at(0) as host:
+        start(lab)
+    new = view(lab)
+    assert (old.disk, new.disk) == (b"\0x\0\0", b"\0\0\0\0")
+    for step in range(1, host.steps + 1, STRIDE):
+        copied(lab, kept)
+        with killed_at(step), contextlib.suppress(Killed):
+            start(lab)
+        assert_whole(lab, old, new, f"killed at step {step} of {host.steps}")
 
 
 def assert_whole(lab: Lab, old: View, new: View, when: str) -> None:

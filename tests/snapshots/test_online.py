@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from collections.abc import Callable
+from pathlib import Path
 
+import attrs
 import pytest
+from ringone.api.config import Drive, DriveKind
 from ringone.api.errors import DriverError, MediumError, SnapshotError, StateError, UnknownNameError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken
-from ringone.api.settings import MachineSettings
+from ringone.api.settings import MachineSettings, MediumRecord
 from ringone.home import keeper as keeper_module
 from ringone.home.changes import MachineFiles
 from ringone.home.disks import all_records
@@ -216,13 +220,13 @@ def test_observers_are_told(lab: Lab) -> None:
     with lab.running() as session:
         session.subscribe(seen.append)
         assert session.keeper is not None
-        uuid = session.keeper.take_snapshot("a").uuid
+        identity = session.keeper.take_snapshot("a").uuid
         session.keeper.edit_snapshot("a", name="b")
         session.keeper.restore_snapshot("b")
-        session.keeper.delete_snapshot(uuid)
+        session.keeper.delete_snapshot(identity)
         session.request(lambda: None).result()
     events = [event for event in seen if isinstance(event, SnapshotTaken | SnapshotChanged | SnapshotRestored | SnapshotDeleted)]
-    assert events == [SnapshotTaken(uuid, "a"), SnapshotChanged(uuid, "b"), SnapshotRestored(uuid, "b"), SnapshotDeleted(uuid, "b")]
+    assert events == [SnapshotTaken(identity, "a"), SnapshotChanged(identity, "b"), SnapshotRestored(identity, "b"), SnapshotDeleted(identity, "b")]
 
 
 def test_progress_is_told_up_to_the_end(lab: Lab) -> None:
@@ -243,6 +247,48 @@ def test_a_snapshot_of_a_machine_that_was_off_is_not_restored_in_place(lab: Lab)
             session.keeper.restore_snapshot("off")
         with pytest.raises(UnknownNameError):
             session.keeper.restore_snapshot("on")
+        let_write(session)
+
+
+def test_a_medium_stays_in_its_drive(lab: Lab) -> None:
+    first, second = lab.machine.folder / "first.iso", lab.machine.folder / "second.iso"
+    for image in (first, second):
+        image.write_bytes(bytes(64 << 10))
+    insert(lab, first)
+    with lab.running() as session:
+        assert session.keeper is not None
+        session.keeper.take_snapshot("a")
+    insert(lab, second)
+    with lab.running() as session:
+        assert session.keeper is not None
+        session.keeper.restore_snapshot("a")
+        assert lab.settings.config.drives[1].image == second
+    with lab.at_rest() as keeper:
+        keeper.restore_snapshot("a")
+    assert lab.settings.config.drives[1].image == first
+
+
+def insert(lab: Lab, image: Path) -> None:
+    """Put a CD into the drive of a machine that is off."""
+    drive = Drive(kind=DriveKind.CDROM, controller="ide", port=1, device=0, image=image)
+    record = MediumRecord(uuid=str(uuid.uuid4()), location=image, kind=DriveKind.CDROM, format="RAW")
+
+    def changed(settings: MachineSettings) -> MachineSettings:
+        config = attrs.evolve(settings.config, drives=(settings.config.drives[0], drive))
+        return attrs.evolve(settings, config=config, media=(*settings.media, record))
+
+    lab.home.change(lab.machine, changed)
+
+
+def test_other_hardware_is_not_restored_in_place(lab: Lab) -> None:
+    with lab.running() as session:
+        assert session.keeper is not None
+        session.keeper.take_snapshot("a")
+    lab.home.change(lab.machine, lambda before: attrs.evolve(before, config=attrs.evolve(before.config, memory_bytes=8 << 20)))
+    with lab.running() as session:
+        assert session.keeper is not None
+        with pytest.raises(StateError, match="memory_bytes"):
+            session.keeper.restore_snapshot("a")
         let_write(session)
 
 

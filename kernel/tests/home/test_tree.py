@@ -13,7 +13,7 @@ from ringone.api.media import AccessMode
 from ringone.api.settings import MachineSettings, MediumRecord, MediumType, SnapshotRecord
 from ringone.home import snapshots
 from ringone.home.disks import Change, all_records, lineage, only_one_refers, power_on, references
-from ringone.home.snapshots import Dissolution, current_snapshot, edit, find_snapshot, forgotten_child, forgotten_parent, new_record, numbered_name
+from ringone.home.snapshots import Dissolution, current_snapshot, edit, find_snapshot, forgotten_child, forgotten_parent, new_record
 
 FOLDER = Path("/machines/m/Snapshots")
 BASE = Path("/machines/m/m.vdi")
@@ -141,12 +141,6 @@ def test_a_name_that_two_snapshots_have_is_refused_with_their_uuids() -> None:
 def test_an_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(UnknownNameError, match="known: first"):
         find_snapshot(taken(machine(), "first"), "last")
-
-
-def test_numbers_follow_the_highest_one() -> None:
-    settings = taken(taken(taken(machine(), "boot1"), "boot7"), "boots")
-    assert numbered_name(settings, "boot") == "boot8"
-    assert numbered_name(settings, "login", " ") == "login 1"
 
 
 @pytest.mark.parametrize(

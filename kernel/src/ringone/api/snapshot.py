@@ -19,15 +19,18 @@ class MachineKeeper(Protocol):
         ...
 
     def take_snapshot(self, name: str, description: str = "", progress: Progress = no_progress) -> SnapshotRecord:
-        """Keep RAM, processor, devices and disks. The guest waits only while its state is copied, not while it is written."""
+        """Keep RAM, processor, devices and disks. The guest waits only while its state is copied, not while it is written. Where that fails, the machine goes on
+        as before. Raises `StateError` while disks have checkpoints."""
         ...
 
     def restore_snapshot(self, snapshot: str, progress: Progress = no_progress) -> None:
-        """Put the machine back in place, without taking it apart; it goes on running or stays paused as it was."""
+        """Put the machine back in place, without taking it apart; it goes on running or stays paused as it was. Removable media stay in their drives.
+        Raises `StateError` for a snapshot that has no state or other hardware: that can be restored while the machine is off."""
         ...
 
     def delete_snapshot(self, snapshot: str, progress: Progress = no_progress) -> None:
-        """Forget it; its images and state are merged into those that stand on them."""
+        """Forget it; its images and state are merged into those that stand on them, while the guest goes on. Merging that fails is made up for later.
+        Raises `StateError` where several snapshots stand on it, or one and the machine itself, or a disk of another machine."""
         ...
 
     def edit_snapshot(self, snapshot: str, *, name: str | None = None, description: str | None = None) -> SnapshotRecord: ...

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import attrs
 
-from ringone.api.config import MachineConfig
+from ringone.api.config import DriveKind, MachineConfig
 from ringone.api.errors import StateError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken, StateChanged
 from ringone.api.media import MediumVariant, NewMedium, Progress, no_progress
@@ -72,8 +72,9 @@ class RunningKeeper:
             if record.state_file is None:
                 raise StateError(f"snapshot {record.name!r} was taken while the machine was off; power the machine off to restore it")
             change = restore(before, record, self._files.folder(before))
-            after = attrs.evolve(change.settings, state_file=None, last_state_change=now())
-            require_same_hardware(record, before.config, after.config)
+            require_same_hardware(record, before.config, change.settings.config)
+            config = with_media_of(change.settings.config, before.config)
+            after = attrs.evolve(change.settings, config=config, state_file=None, last_state_change=now())
             self._files.require_no_other_machine(references(before) - references(after))
             image = read_state_file(record.state_file, progress)
             with self._files.changing(before, after):
@@ -238,6 +239,13 @@ class Stopped:
 
     def _observe(self, event: object) -> None:
         self._disturbed |= isinstance(event, StateChanged) and event.new is MachineState.RUNNING
+
+
+def with_media_of(config: MachineConfig, present: MachineConfig) -> MachineConfig:
+    """Removable media stay in their drives."""
+    drives = {(drive.controller, drive.port, drive.device): drive for drive in present.drives}
+    stay = tuple(drive if drive.kind is DriveKind.DISK else drives[drive.controller, drive.port, drive.device] for drive in config.drives)
+    return attrs.evolve(config, drives=stay)
 
 
 def require_same_hardware(record: SnapshotRecord, present: MachineConfig, wanted: MachineConfig) -> None:

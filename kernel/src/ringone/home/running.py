@@ -58,7 +58,7 @@ class MachineRun:
         self.files.tidy()
         settings = self.files.load()
         aborted = session.state is MachineState.ABORTED
-        self.files.save(attrs.evolve(settings, aborted=aborted, last_state_change=now()))
+        self.files.save(attrs.evolve(settings, aborted=aborted, current_state_modified=True, last_state_change=now()))
 
 
 def prepare_to_run(home: Home, machine: RegisteredMachine, lock: MachineLock, media_formats: Mapping[str, MediumFormatSpec]) -> MachineRun:

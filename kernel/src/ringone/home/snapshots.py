@@ -92,14 +92,6 @@ def check_texts(name: str, description: str = "") -> None:
         raise ConfigError("a snapshot needs a name of at least one character")
 
 
-def numbered_name(settings: MachineSettings, name: str, separator: str = "") -> str:
-    """`name` and the number that follows the highest one that a snapshot of that name has."""
-    prefix = name + separator
-    taken = {snapshot.name for snapshot in settings.snapshots()}
-    numbers = [int(rest) for rest in (other.removeprefix(prefix) for other in taken if other.startswith(prefix)) if rest.isascii() and rest.isdigit()]
-    return f"{prefix}{max(numbers, default=0) + 1}"
-
-
 # --- taking
 
 
