@@ -247,6 +247,13 @@ class SettingsFormat(Protocol):
 
     def load_home(self, path: Path) -> GlobalSettings: ...
     def save_home(self, settings: GlobalSettings, path: Path) -> None: ...
+    def items(self, config: MachineConfig) -> Mapping[str, str]:
+        """What a machine has that the format's own words do not cover, as text under names that begin with ``RingOne/``."""
+        ...
+
+    def with_item(self, config: MachineConfig, name: str, value: str) -> MachineConfig:
+        """The machine with one such item set; "" takes it away. Raises `ConfigError` for a name or value that no machine has."""
+        ...
 
 
 @attrs.frozen(kw_only=True)

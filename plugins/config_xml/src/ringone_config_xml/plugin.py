@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ringone.api.appliance import Appliance, ApplianceFormat
@@ -72,3 +72,13 @@ class Settings:
         from ringone_config_xml import settings
 
         settings.save_home(home, path)
+
+    def items(self, config: MachineConfig) -> Mapping[str, str]:
+        from ringone_config_xml import items
+
+        return items.own_items(config)
+
+    def with_item(self, config: MachineConfig, name: str, value: str) -> MachineConfig:
+        from ringone_config_xml import items
+
+        return items.with_own_item(config, name, value)

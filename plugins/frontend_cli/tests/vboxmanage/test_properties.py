@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -18,10 +19,34 @@ def test_extra_data_is_kept_shown_and_taken_away(ok: VBoxManage, debian: str, ta
     assert ok("getextradata", target).lines == ["Key: GUI/Size, Value: -1"]
 
 
-def test_the_machines_own_items_cannot_be_set(vbox: VBoxManage, debian: str) -> None:
-    answer = vbox("setextradata", debian, "RingOne/Cow", "1")
+OWN_ITEMS = {
+    "RingOne/Cpu/Backend": "recompiler",
+    "RingOne/Clock/Policy": "deterministic",
+    "RingOne/Firmware/Name": "builtin",
+    "RingOne/Linux/Kernel": "/boot/vmlinuz",
+    "RingOne/Drive/ide/1/0/Serial": "CD-1",
+    "RingOne/DebugConsole/Type": "file",
+}
+
+
+@pytest.mark.parametrize(("name", "value"), OWN_ITEMS.items(), ids=OWN_ITEMS)
+def test_items_of_ringones_own_are_set_as_the_machine_files_have_them(ok: VBoxManage, debian: str, home: Path, name: str, value: str) -> None:
+    ok("storageattach", debian, "--storagectl", "IDE", "--port", 1, "--device", 0, "--type", "dvddrive", "--medium", "emptydrive")
+    ok("setextradata", debian, "GUI/Colour", "blue")
+    ok("setextradata", debian, name, value)
+    assert ok("getextradata", debian, name).out == f"Value: {value}\n"
+    assert f'name="{name}" value="{value}"' in (home / "machines" / debian / f"{debian}.vbox").read_text()
+    assert f"Key: {name}, Value: {value}" in ok("getextradata", debian).lines
+    ok("setextradata", debian, name)
+    assert ok("getextradata", debian).lines == ["Key: GUI/Colour, Value: blue"]
+
+
+@pytest.mark.parametrize(("name", "value"), [("RingOne/Cow", "1"), ("RingOne/Clock/Policy", "sun"), ("RingOne/Drive/ide/0/0/Mode", "wet")])
+def test_items_that_no_machine_has_are_refused(ok: VBoxManage, vbox: VBoxManage, debian: str, name: str, value: str) -> None:
+    answer = vbox("setextradata", debian, name, value)
     assert answer.exit_code == 1
-    assert "RingOne/" in answer.err
+    assert name.split("/")[1] in answer.err
+    assert ok("getextradata", debian).out == ""
 
 
 def test_guest_properties_are_set_shown_and_deleted(ok: VBoxManage, debian: str) -> None:

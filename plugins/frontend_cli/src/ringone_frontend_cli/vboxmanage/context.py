@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
-from ringone.api.errors import RingOneError
+from ringone.api.config import SettingsFormat
+from ringone.api.errors import NotFoundError, RingOneError
 from ringone.api.media import Progress
 from ringone.api.settings import MachineSettings
 
@@ -75,6 +76,14 @@ class Context:
     @property
     def folder(self) -> Path | None:
         return Path(self.home_folder) if self.home_folder else None
+
+    @property
+    def settings_format(self) -> SettingsFormat:
+        """Of the files that homes are made of."""
+        found = next((spec.settings for spec in self.registry.config_loaders().values() if spec.settings is not None), None)
+        if found is None:
+            raise NotFoundError("no plugin reads and writes machine files")
+        return found
 
     # --- machines
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import attrs
+from ringone.api.config import MachineConfig
 from ringone.api.settings import MachineSettings
 
 from ringone_frontend_cli.vboxmanage.context import Context
@@ -13,6 +14,8 @@ from ringone_frontend_cli.vboxmanage.errors import INVALID_ARGUMENT, NotSupporte
 from ringone_frontend_cli.vboxmanage.syntax import Arguments, Verb, integer
 
 GLOBAL = "global"
+OWN = "RingOne/"
+"""Items that RingOne follows: parts of the machine's description."""
 MAX_LOG_HISTORY = 1000
 OTHER_PROPERTIES = (
     *("autostartdbpath", "defaultfrontend", "exclusivehwvirtex", "hwvirtexclusive", "language", "logginglevel", "proxymode", "proxyurl"),
@@ -22,7 +25,7 @@ OTHER_PROPERTIES = (
 
 def get_extra_data(context: Context, arguments: Arguments) -> None:
     target, *names = arguments.words
-    items = context.home.settings().extra_data if target == GLOBAL else context.machine(target).loaded.config.extra_data
+    items = context.home.settings().extra_data if target == GLOBAL else _items(context, context.machine(target).loaded.config)
     name = names[0] if names else "enumerate"
     if name == "enumerate":
         for key, value in items.items():
@@ -43,10 +46,17 @@ def set_extra_data(context: Context, arguments: Arguments) -> None:
         return
 
     def change(before: MachineSettings) -> MachineSettings:
-        config = attrs.evolve(before.config, extra_data=with_item(before.config.extra_data, name, value))
+        if name.startswith(OWN):
+            config = context.settings_format.with_item(before.config, name, value)
+        else:
+            config = attrs.evolve(before.config, extra_data=with_item(before.config.extra_data, name, value))
         return attrs.evolve(before, config=config)
 
     context.change(target, change)
+
+
+def _items(context: Context, config: MachineConfig) -> dict[str, str]:
+    return {**context.settings_format.items(config), **config.extra_data}
 
 
 def with_item(items: Mapping[str, str], name: str, value: str) -> dict[str, str]:
