@@ -61,6 +61,12 @@ def _renamed(old: tuple[StorageController, ...], new: tuple[StorageController, .
     return {one.name: was.name for was, one in pairs if was.name not in after and one.name not in before and was.type == one.type}
 
 
+def new_controller(document: Document) -> Element:
+    in_hardware = document.find(document.machine, "Hardware/StorageControllers") is not None
+    parent = ensure(document, document.machine, "Hardware/StorageControllers" if in_hardware else "StorageControllers")
+    return add(document, parent, "StorageController")
+
+
 def _attributes(controller: StorageController) -> dict[str, str]:
     return {
         "name": controller.name,
@@ -73,9 +79,7 @@ def _attributes(controller: StorageController) -> dict[str, str]:
 
 def _write(document: Document, element: Element | None, old: StorageController | None, new: StorageController) -> None:
     if element is None:
-        in_hardware = document.find(document.machine, "Hardware/StorageControllers") is not None
-        parent = ensure(document, document.machine, "Hardware/StorageControllers" if in_hardware else "StorageControllers")
-        element = add(document, parent, "StorageController")
+        element = new_controller(document)
     was = {} if old is None else _attributes(old)
     for name, value in _attributes(new).items():
         if was.get(name) != value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 
 from lxml import etree
@@ -107,6 +108,17 @@ def set_attribute(document: SettingsFile, element: Element, name: str, value: st
         element.set(name, value)
     except ValueError as error:
         raise _unfit(f"{document.name(element)} {name}", value) from error
+
+
+def change_attributes(document: SettingsFile, element: Element, old: Mapping[str, str], new: Mapping[str, str]) -> None:
+    """Write those that changed; "" stands for an attribute that is left out."""
+    for name, value in new.items():
+        if old.get(name, "") == value:
+            continue
+        if value:
+            set_attribute(document, element, name, value)
+        else:
+            element.attrib.pop(name, "")
 
 
 def set_text(document: SettingsFile, element: Element, text: str) -> None:

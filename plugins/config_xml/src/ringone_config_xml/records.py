@@ -11,7 +11,7 @@ from ringone.api.errors import ConfigError, UnsupportedError
 from ringone.api.settings import MediumRecord, MediumType
 
 from ringone_config_xml.document import Document, Element, SettingsFile
-from ringone_config_xml.editing import add, attach, ensure, remove, set_attribute, set_text
+from ringone_config_xml.editing import add, attach, change_attributes, ensure, remove, set_attribute, set_text
 from ringone_config_xml.media import LISTS, OWN_REGISTRY_MINOR, TYPE_WORDS, bare_uuid, global_registry
 from ringone_config_xml.storage import OLD_STORAGE_MINOR, attachments
 from ringone_config_xml.text import braced, flag_text, relative, require_minor
@@ -153,14 +153,7 @@ def _item(record: MediumRecord) -> str:
 def _write_record(document: SettingsFile, element: Element, old: MediumRecord | None, new: MediumRecord) -> None:
     if old is not None and attrs.evolve(old, children=()) == attrs.evolve(new, children=()):
         return
-    before = {} if old is None else _attributes(document, old)
-    for name, value in _attributes(document, new).items():
-        if before.get(name, "") == value:
-            continue
-        if value:
-            set_attribute(document, element, name, value)
-        else:
-            element.attrib.pop(name, "")
+    change_attributes(document, element, {} if old is None else _attributes(document, old), _attributes(document, new))
     if (old.description if old else "") != new.description:
         set_text(document, ensure(document, element, "Description"), new.description)
     _write_properties(document, element, {} if old is None else dict(old.properties), dict(new.properties))

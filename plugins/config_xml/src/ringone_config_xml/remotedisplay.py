@@ -8,7 +8,7 @@ from __future__ import annotations
 from ringone.api.config import RemoteDisplay
 
 from ringone_config_xml.document import Document, Element
-from ringone_config_xml.editing import add, ensure, remove, set_attribute
+from ringone_config_xml.editing import add, change_attributes, ensure, remove, set_attribute
 from ringone_config_xml.text import flag_text, require_minor
 
 PATH = "Hardware/RemoteDisplay"
@@ -40,10 +40,10 @@ def write_remote_display(document: Document, old: RemoteDisplay, new: RemoteDisp
     if old == new:
         return
     element = ensure(document, document.machine, PATH)
-    before, after = _attributes(old), _attributes(new)
-    for name, value in after.items():
-        if before[name] != value or (name == "enabled" and element.get(name) is None):
-            set_attribute(document, element, name, value)
+    before = _attributes(old)
+    if element.get("enabled") is None:
+        del before["enabled"]
+    change_attributes(document, element, before, _attributes(new))
     for name in dict.fromkeys([*old.properties, *new.properties]):
         value = new.properties.get(name)
         if old.properties.get(name) != value:

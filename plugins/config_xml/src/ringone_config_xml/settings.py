@@ -14,7 +14,7 @@ from ringone.api.settings import GlobalSettings, MachineSettings, SnapshotRecord
 
 from ringone_config_xml import schema
 from ringone_config_xml.document import Document, HomeDocument, SettingsFile, read_bytes
-from ringone_config_xml.editing import set_attribute
+from ringone_config_xml.editing import change_attributes, set_attribute
 from ringone_config_xml.files import prolog_of, replace_keeping, serialized
 from ringone_config_xml.home import FRESH_HOME, read_home, write_home
 from ringone_config_xml.media import MODES, bare_uuid, registry
@@ -124,7 +124,7 @@ def _edit_machine(document: Document, new: MachineSettings) -> None:
         document.problems = []
         old = _with_file_modes(document, attrs.evolve(old, config=read_machine(document, registry(document))), known)
     apply(document, old.config, new.config)
-    _write_state(document, old, new)
+    change_attributes(document, document.owner, _state_attributes(document, old), _state_attributes(document, new))
     write_groups(document, old.groups, new.groups)
     write_guest_properties(document, old.guest_properties, new.guest_properties)
 
@@ -169,17 +169,6 @@ def _with_file_modes(document: Document, settings: MachineSettings, known: Abstr
         return attrs.evolve(snapshot, config=changed(snapshot.config), children=tuple(map(each, snapshot.children)))
 
     return attrs.evolve(settings, config=changed(settings.config), snapshot=settings.snapshot and each(settings.snapshot))
-
-
-def _write_state(document: Document, old: MachineSettings, new: MachineSettings) -> None:
-    before, after = _state_attributes(document, old), _state_attributes(document, new)
-    for name, value in after.items():
-        if before[name] == value:
-            continue
-        if value:
-            set_attribute(document, document.owner, name, value)
-        else:
-            document.owner.attrib.pop(name, "")
 
 
 def _state_attributes(document: Document, settings: MachineSettings) -> dict[str, str]:

@@ -11,7 +11,7 @@ from ringone.api.errors import ConfigError
 from ringone.api.settings import MachineSettings, SnapshotRecord
 
 from ringone_config_xml.document import Document, Element
-from ringone_config_xml.editing import add, attach, copied, ensure, remove, set_attribute, set_text
+from ringone_config_xml.editing import add, attach, change_attributes, copied, ensure, remove, set_text
 from ringone_config_xml.media import RegisteredImage, bare_uuid
 from ringone_config_xml.reading import read_machine
 from ringone_config_xml.text import braced, checked_uuid, relative, time_of, time_text
@@ -125,14 +125,7 @@ def _write(document: Document, element: Element, old: SnapshotRecord | None, mac
     """`machine` is what a new snapshot's copy says."""
     if old is not None and attrs.evolve(old, children=()) == attrs.evolve(new, children=()):
         return
-    before = {} if old is None else _attributes(document, old)
-    for name, value in _attributes(document, new).items():
-        if before.get(name, "") == value:
-            continue
-        if value:
-            set_attribute(document, element, name, value)
-        else:
-            element.attrib.pop(name, "")
+    change_attributes(document, element, {} if old is None else _attributes(document, old), _attributes(document, new))
     if (old.description if old else "") != new.description:
         set_text(document, ensure(document, element, "Description"), new.description)
     apply(document.of_snapshot(element), machine if old is None else old.config, new.config)

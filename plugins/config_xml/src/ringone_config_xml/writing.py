@@ -10,7 +10,7 @@ from ringone.api.config import BootDevice, Drive, DriveKind, MachineConfig, Seri
 from ringone.api.errors import ConfigError, UnsupportedError
 from ringone.api.media import AccessMode
 
-from ringone_config_xml.controllers import write_controllers
+from ringone_config_xml.controllers import new_controller, write_controllers
 from ringone_config_xml.document import Document, Element
 from ringone_config_xml.editing import add, attach, copied, ensure, remove, set_attribute, set_text
 from ringone_config_xml.extradata import PAE, PREFIX, item_elements, items_of
@@ -182,8 +182,7 @@ def _controller(document: Document, controller: str) -> Element:
         return next((element for element in candidates if document.find(element, "AttachedDevice") is not None), candidates[0])
     if controller not in NEW_CONTROLLERS:
         raise ConfigError(f"a drive on the controller {controller!r}; accepted: {', '.join(NEW_CONTROLLERS)}")
-    in_hardware = document.find(document.machine, "Hardware/StorageControllers") is not None
-    element = add(document, ensure(document, document.machine, "Hardware/StorageControllers" if in_hardware else "StorageControllers"), "StorageController")
+    element = new_controller(document)
     name, type, ports = NEW_CONTROLLERS[controller]
     for attribute, value in {"name": name, "type": type, "PortCount": ports, "useHostIOCache": "true", "Bootable": "true"}.items():
         set_attribute(document, element, attribute, value)
