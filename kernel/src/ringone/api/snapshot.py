@@ -19,8 +19,8 @@ class MachineKeeper(Protocol):
         ...
 
     def take_snapshot(self, name: str, description: str = "", progress: Progress = no_progress) -> SnapshotRecord:
-        """Keep RAM, processor, devices and disks. The guest waits only while its state is copied, not while it is written. Where that fails, the machine goes on
-        as before. Raises `StateError` while disks have checkpoints."""
+        """Keep RAM, processor, devices and disks. The guest waits only while its state is copied, not while it is written. Where that fails, the machine goes
+        on as before. Raises `StateError` while disks have checkpoints."""
         ...
 
     def restore_snapshot(self, snapshot: str, progress: Progress = no_progress) -> None:
