@@ -30,6 +30,15 @@ class MachineProcess:
         self._process = process
         threading.Thread(target=process.wait, name=f"end of process {process.pid}", daemon=True).start()
 
+    @property
+    def exit_code(self) -> int | None:
+        """None while the process runs; negative where a signal killed it."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask the process to power off and go; nothing where it has gone."""
+        self._process.terminate()
+
     def finish(self) -> None:
         """After power-off: wait until the process is gone, and see to it that it goes."""
         for end in (self._process.terminate, self._process.kill):

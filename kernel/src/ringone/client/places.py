@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import tempfile
 from pathlib import Path
@@ -99,8 +98,7 @@ class _Started:
 
     def end(self) -> None:
         with self._life:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGTERM)
+            self._process.terminate()
             self._process.finish()
             if not answers(self._process.socket):  # a killed process leaves it
                 self._process.socket.unlink(missing_ok=True)
