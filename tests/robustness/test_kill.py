@@ -24,7 +24,7 @@ from ringone.snapshot.statefile import read_state_file
 
 from tests.robustness.kill_worker import Plain, plain
 from tests.snapshots.lab import Lab, make_lab, newest
-from tests.snapshots.qemu import check_with_qemu
+from tests.snapshots.qemu import check_killed_with_qemu
 
 KILLS = int(os.environ.get("RINGONE_KILLS", "4"))
 LONGEST_LIFE_S = 1.5
@@ -109,7 +109,7 @@ class Witness:
                 read_state_file(settings.state_file)
             for path in references(settings):
                 if path.suffix == ".vdi":
-                    check_with_qemu(path, lab.folder)
+                    check_killed_with_qemu(path, lab.folder)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="kills as POSIX hosts do")
