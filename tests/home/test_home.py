@@ -141,6 +141,15 @@ def test_a_machine_whose_folder_is_gone_can_be_forgotten(home: Home) -> None:
     assert home.machines() == []
 
 
+def test_a_machine_whose_file_is_gone_or_damaged_can_be_forgotten(home: Home) -> None:
+    machine, other = made(home), made(home, "other")
+    machine.path.unlink()
+    other.path.write_text("<VirtualBox")
+    home.unregister(machine)
+    home.unregister(other)
+    assert home.machines() == []
+
+
 def test_two_homes_know_nothing_of_each_other(tmp_path: Path, registry: PluginRegistry) -> None:
     one, other = (Home.open(tmp_path / name, registry) for name in ("one", "other"))
     made(one)
@@ -217,6 +226,14 @@ def test_a_machine_is_aborted_when_the_process_that_ran_it_was_killed(home: Home
     assert home.load(machine).aborted is aborted
     home.lock(machine, LockMode.WORK, "looking").release()
     assert home.load(machine).aborted is aborted
+
+
+def test_a_damaged_machine_that_was_killed_can_be_locked(home: Home, tmp_path: Path) -> None:
+    machine = made(home)
+    subprocess.run([sys.executable, "-c", RUN_AND_DIE, str(tmp_path / "home"), "RUN"], check=False)
+    machine.path.write_text("<VirtualBox")
+    home.unregister(machine)
+    assert home.machines() == []
 
 
 def test_machines_made_at_once_are_all_there(home: Home, tmp_path: Path, registry: PluginRegistry) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import logging
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,8 +28,11 @@ from ringone.plugins import PluginRegistry
 LOCK_FILE = ".home.lock"
 LOCKS_HOLD_FOLDERS = sys.platform == "win32"
 """A folder with an open file in it cannot be renamed there."""
+SEARCHED_BYTES = 16 << 20
 SNAPSHOTS = "Snapshots"
 LOGS = "Logs"
+
+log = logging.getLogger(__name__)
 
 
 @attrs.frozen(kw_only=True)
@@ -159,7 +163,7 @@ class Home:
     def unregister(self, machine: RegisteredMachine) -> None:
         """Forget a machine, whose files stay. Refused while somebody runs it or works on it."""
         with contextlib.ExitStack() as stack:
-            if machine.folder.is_dir():
+            if machine.path.exists():
                 stack.enter_context(self.lock(machine, LockMode.WORK, "unregistering it"))
             self.change_settings(lambda before: attrs.evolve(before, machines=tuple(entry for entry in before.machines if entry.uuid != machine.uuid)))
             note_file(MachineEntry(uuid=machine.uuid, path=machine.path)).unlink(missing_ok=True)
@@ -211,8 +215,7 @@ class Home:
         lock, killed = lock_machine(machine, mode, purpose)
         if killed is not None and killed.mode is LockMode.RUN:
             try:
-                before = self._format.load_machine(machine.path)
-                self.save(lock, attrs.evolve(before, aborted=True, last_state_change=_now()))
+                self._write_down_abort(lock)
             except BaseException:
                 lock.release()
                 raise
@@ -231,6 +234,14 @@ class Home:
         except RingOneError as error:
             return attrs.evolve(machine, error=error)
         return attrs.evolve(machine, name=settings.config.name, settings=settings)
+
+    def _write_down_abort(self, lock: MachineLock) -> None:
+        try:
+            before = self._format.load_machine(lock.path)
+        except ConfigError as error:
+            log.warning("the process that ran it was killed, which a file that cannot be read does not tell: %s", error)
+            return
+        self._format.save_machine(attrs.evolve(before, aborted=True, last_state_change=_now()), lock.path)
 
     def _rename(self, lock: MachineLock, before: MachineSettings, after: MachineSettings) -> None:
         if lock.mode is LockMode.RUN:
@@ -304,7 +315,10 @@ def new_settings(name: str, *, os_type: str = "Other", groups: Sequence[str] = (
 def _mentions(path: Path, uuids: Iterable[str]) -> bool:
     """Whether a file has any of the UUIDs in its text, which is told sooner than what it means by them."""
     try:
-        text = path.read_bytes().lower()
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            text = file.read(SEARCHED_BYTES).lower()
     except OSError:
         return False
     return any(uuid.encode() in text for uuid in uuids)
