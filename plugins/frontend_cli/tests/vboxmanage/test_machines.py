@@ -89,6 +89,22 @@ def test_options_change_what_the_machine_is(ok: VBoxManage, debian: str) -> None
     assert {key: found[key] for key in wanted} == wanted
 
 
+@pytest.mark.parametrize(
+    ("words", "order"),
+    [
+        ("--boot1 dvd", "dvd disk none none"),
+        ("--boot1 dvd --boot2 floppy", "dvd floppy disk none"),
+        ("--boot1 disk --boot2 dvd --boot3 none --boot4 none", "disk dvd none none"),
+        ("--boot1 none --boot2 none", "disk none none none"),
+        ("--boot1 net --boot4 floppy", "net dvd disk floppy"),
+    ],
+)
+def test_boot_devices_move_as_in_virtualbox(ok: VBoxManage, debian: str, words: str, order: str) -> None:
+    ok("modifyvm", debian, *words.split())
+    found = facts(ok, debian)
+    assert [found[f"boot{position}"] for position in range(1, 5)] == order.split()
+
+
 def test_what_nothing_follows_is_kept(ok: VBoxManage, debian: str) -> None:
     ok("modifyvm", debian, "--ioapic", "on", "--hpet", "on", "--hwvirtex", "off", "--graphicscontroller", "vmsvga", "--mouse", "usbtablet")
     ok("modifyvm", debian, "--cpuexecutioncap", 50, "--clipboard", "bidirectional", "--paravirtprovider", "kvm", "--nested-hw-virt", "off")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -108,3 +109,26 @@ def test_a_log_is_shown_by_its_number(ok: VBoxManage, vbox: VBoxManage, bare: st
     assert ok("showvminfo", bare, "--log", 0).out == "newest\n"
     assert ok("showvminfo", bare, "--log", 1).out == "older\n"
     assert vbox("showvminfo", bare, "--log", 2).exit_code == 1
+
+
+# --- machines of VirtualBox itself
+
+FILES = sorted((Path(__file__).parents[3] / "config_xml" / "tests" / "data").glob("*.vbox"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+def test_machines_of_all_virtualboxes_are_registered_shown_and_kept(ok: VBoxManage, tmp_path: Path, file: Path) -> None:
+    folder = tmp_path / "Machines" / "vm"
+    folder.mkdir(parents=True)
+    shutil.copy(file.with_name("VirtualBox.xml"), tmp_path)
+    path = folder / "vm.vbox"
+    shutil.copy(file, path)
+    ok("registervm", path)
+    (uuid,) = re.findall(r"\{(.+?)\}$", ok("list", "vms").out, re.MULTILINE)
+    found = ok("showvminfo", uuid, "--machinereadable").out
+    assert f'UUID="{uuid}"' in found
+    assert re.search(r"^memory=\d+$", found, re.MULTILINE)
+    assert f"UUID:                        {uuid}" in ok("showvminfo", uuid).lines
+    ok("setextradata", uuid, "Test/Key", "value")
+    ok("setextradata", uuid, "Test/Key")
+    assert ok("showvminfo", uuid, "--machinereadable").out == found

@@ -9,7 +9,7 @@ from ringone.api.settings import MachineSettings
 
 from ringone_frontend_cli.vboxmanage.context import Context
 from ringone_frontend_cli.vboxmanage.errors import OBJECT_IN_USE, VerbError
-from ringone_frontend_cli.vboxmanage.settings_table import SETTINGS
+from ringone_frontend_cli.vboxmanage.settings_table import SETTINGS, with_boot_order
 from ringone_frontend_cli.vboxmanage.syntax import Arguments, Verb, option
 
 SNAPSHOT_FOLDER = option("--snapshotfolder", value="default|<path>")
@@ -20,6 +20,9 @@ def change(settings: MachineSettings, arguments: Arguments) -> MachineSettings:
     given = [(SETTINGS[one.key], one) for one in arguments.given if one.key in SETTINGS]
     for setting, one in sorted(given, key=lambda pair: not pair[0].early):
         settings = setting.effect(settings, one.index, one.value)
+    boots = [(one.index, one.value) for one in arguments.given if one.key == "boot"]
+    if boots:
+        settings = attrs.evolve(settings, config=with_boot_order(settings.config, boots))
     if arguments.has("--snapshotfolder"):
         folder = arguments.get("--snapshotfolder")
         settings = attrs.evolve(settings, snapshot_folder=None if folder == "default" else Path(folder).absolute())

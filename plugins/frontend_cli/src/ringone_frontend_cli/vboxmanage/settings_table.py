@@ -6,7 +6,7 @@ VBoxManage knows and is refused whatever its value is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -105,7 +105,7 @@ def refused(what: str, *names: str, parse: Parser = text) -> Setting:
 
 def ignored(*names: str, parse: Parser = text, value: str = "...") -> Setting:
     """Settings of hardware that is absent anyway."""
-    return Setting(option(*names, parse=parse, value=value), lambda settings, index, value: settings)
+    return Setting(option(*names, parse=parse, value=value), _unchanged)
 
 
 def _lower(option: str, words: Words) -> str:
@@ -121,13 +121,18 @@ def _os_type(option: str, words: Words) -> str:
     return find_os_type(words.next(option)).id
 
 
-def _boot(settings: MachineSettings, position: int, word: str) -> MachineSettings:
-    if not 1 <= position <= BOOT_POSITIONS:
-        raise VerbSyntaxError(f"Invalid boot slot number {position}; accepted: 1 to {BOOT_POSITIONS}")
-    order = [*settings.config.boot_order, *[None] * BOOT_POSITIONS][:BOOT_POSITIONS]
-    order[position - 1] = BOOT_WORDS.get(word)
-    chosen = (device for device in order if device is not None)
-    return attrs.evolve(settings, config=attrs.evolve(settings.config, boot_order=tuple(dict.fromkeys(chosen))))
+def with_boot_order(config: MachineConfig, chosen: Sequence[tuple[int, str]]) -> MachineConfig:
+    """`chosen` are positions with their words, all of one command line: only then is a device that stands twice taken out."""
+    order = [*config.boot_order, *[None] * BOOT_POSITIONS][:BOOT_POSITIONS]
+    for position, word in chosen:
+        if not 1 <= position <= BOOT_POSITIONS:
+            raise VerbSyntaxError(f"Invalid boot slot number {position}; accepted: 1 to {BOOT_POSITIONS}")
+        order[position - 1] = BOOT_WORDS.get(word)
+    return attrs.evolve(config, boot_order=tuple(dict.fromkeys(device for device in order if device is not None)))
+
+
+def _unchanged(settings: MachineSettings, index: int, value: Any) -> MachineSettings:
+    return settings
 
 
 def _cpus(settings: MachineSettings, index: int, count: int) -> MachineSettings:
@@ -189,7 +194,7 @@ FOLLOWED = (
     ),
     Setting(option("--biossystemtimeoffset", parse=number(-(1 << 62), 1 << 62), value="<msec>"), _clock("offset_ms")),
     Setting(option("--rtcuseutc", parse=on_off, value="on|off"), _clock("local_time", lambda utc: not utc)),
-    Setting(option("--boot<N>", parse=choice("none", *BOOT_WORDS), value="none|floppy|dvd|disk|net"), _boot),
+    Setting(option("--boot<N>", parse=choice("none", *BOOT_WORDS), value="none|floppy|dvd|disk|net"), _unchanged),  # see with_boot_order
     Setting(
         option("--uart<N>", parse=_uart, value="off|<I/O base> <IRQ>"),
         _config(lambda config, index, value: serial.with_uart(config, _uart_number(index), value)),
