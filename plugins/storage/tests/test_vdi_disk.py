@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ringone.api.drivers import BlockDevice
 from ringone.api.errors import MediumError
-from ringone.api.media import AccessMode
+from ringone.api.media import AccessMode, ImageTools
+from ringone_storage.formats import VDI
 from ringone_storage.vdi.disk import VdiDisk
 from ringone_storage.vdi.header import NO_UUID, Kind
 from ringone_storage.vdi.image import FREE, PENDING_BLOCKS, ZERO
@@ -23,6 +24,8 @@ from ringone_storage.vdi.image import FREE, PENDING_BLOCKS, ZERO
 from plugins.storage.tests.vdi_images import BLOCK, CAPACITY, SECTORS, change_header, content, entries_of, header_of, make, open_disk, put
 
 SECTORS_PER_BLOCK = BLOCK // 512
+assert VDI.tools is not None
+TOOLS: ImageTools = VDI.tools
 
 
 def raw_base(tmp_path: Path) -> Path:
@@ -102,7 +105,7 @@ def test_a_chain_shows_the_youngest_writes(tmp_path: Path) -> None:
     assert content(chain[1:])[:BLOCK] == b"A" * BLOCK
 
 
-def test_a_chain_may_be_a_hundred_images_deep(tmp_path: Path) -> None:
+def test_a_chain_may_be_deep(tmp_path: Path) -> None:
     assert content(family(tmp_path, 60))[::BLOCK][:60] == bytes(ord("A") + number % 26 for number in range(60))
 
 
@@ -336,11 +339,25 @@ def test_a_full_host_disk_leaves_a_good_image(tmp_path: Path, depth: int) -> Non
     assert header_of(chain[0]).allocated == 10
 
 
+def merge_neighbours(chain: list[Path], index: int, direction: str) -> None:
+    """The image at `index` and its parent."""
+    child, parent = chain[index], chain[index + 1]
+    if direction == "merge up":
+        TOOLS.merge(parent, child)
+        del chain[index + 1]
+        return
+    TOOLS.merge(child, parent)
+    del chain[index]
+    if index:
+        TOOLS.set_parent(chain[index - 1], parent)
+
+
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("write"), st.integers(0, SECTORS - 1), st.integers(1, 60), st.integers(0, 3)),
         st.tuples(st.just("discard"), st.integers(0, SECTORS - 1), st.integers(1, 60), st.just(0)),
-        st.tuples(st.sampled_from(["flush", "reopen", "child"]), st.just(0), st.just(0), st.just(0)),
+        st.tuples(st.sampled_from(["flush", "reopen", "child", "child", "compact"]), st.just(0), st.just(0), st.just(0)),
+        st.tuples(st.sampled_from(["merge down", "merge up"]), st.integers(0, 3), st.just(0), st.just(0)),
     ),
     max_size=25,
 )
@@ -348,7 +365,7 @@ STEPS = st.lists(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
 @given(STEPS)
-def test_a_disk_that_is_flushed_opened_again_and_given_children_behaves_like_a_disk(tmp_path: Path, steps: list[tuple[str, int, int, int]]) -> None:
+def test_a_disk_that_is_opened_again_given_children_merged_and_compacted_behaves_like_a_disk(tmp_path: Path, steps: list[tuple[str, int, int, int]]) -> None:
     folder = tmp_path / str(uuid.uuid4())
     folder.mkdir()
     chain = [make(folder / "0.vdi", extra=8)]
@@ -368,7 +385,11 @@ def test_a_disk_that_is_flushed_opened_again_and_given_children_behaves_like_a_d
         else:
             disk.close()
             if name == "child":
-                chain.insert(0, make(folder / f"{len(chain)}.vdi", parent=chain[0]))
+                chain.insert(0, make(folder / f"{uuid.uuid4()}.vdi", parent=chain[0], extra=8))
+            elif name == "compact":
+                TOOLS.compact(chain)
+            elif block + 1 < len(chain):
+                merge_neighbours(chain, block, name)
             disk = open_disk(*chain)
         assert disk.read(0, SECTORS) == model
     disk.close()
