@@ -18,6 +18,7 @@ from plugins.control_api.tests.fake_session import FakeSession, as_session, text
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(waiting, "MIN_POLL_S", 0)
+    monkeypatch.setattr(waiting, "LATE_PART", float("inf"))
 
 
 def wait(session: FakeSession, condition: Condition, timeout_s: float = 5, clock: Clock = Clock.WALL) -> Match:

@@ -1,7 +1,8 @@
 """Waiting for a machine: for text on its screen or a serial port, for a state, for a screen that has come to rest.
 
-State and serial ports wake the waiter; a screen tells nobody that it changed and is looked at, so seldom that looking costs the guest less than a fiftieth of
-its time. Text is read from text modes only, where it is exact; a graphics mode has none.
+State and serial ports wake the waiter. A screen tells nobody that it changed and is looked at, so seldom that looking costs the guest less than a fiftieth of
+its time, and the longer it takes the more seldom: what comes is seen late by a twentieth of the waiting. Text is read from text modes only, where it is exact;
+a graphics mode has none.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ REGEX_SPAN_BYTES = 1 << 16
 
 LOOKS_PART = 50
 """A look costs the guest at most one part in so many."""
+LATE_PART = 20
+"""What comes after so many parts of waiting is seen late by at most one."""
 MIN_POLL_S, MAX_POLL_S = 0.01, 0.25
+MAX_RUSH_S = 0.05
+"""Between looks at a serial port that says something all the time."""
 
 ENDED = frozenset({MachineState.POWERED_OFF, MachineState.STUCK, MachineState.ABORTED})
 
@@ -277,6 +282,7 @@ async def _wait(session: VmSession, condition: Condition, deadline: _Deadline, b
         condition.look(session)
         return _Look(session.state, session.virtual_ns(), time.perf_counter() - started)
 
+    started = time.monotonic()
     while True:
         bell.answer()
         seen = await on_machine(session, look)
@@ -288,9 +294,12 @@ async def _wait(session: VmSession, condition: Condition, deadline: _Deadline, b
         left_s = deadline.left_s(seen.virtual_ns)
         if left_s <= 0:
             raise await _too_late(session, condition, deadline)
-        await asyncio.sleep(MIN_POLL_S)
-        poll_s = seen.cost_s * LOOKS_PART if condition.polled else MAX_POLL_S
-        await bell.wait(min(poll_s, left_s, MAX_POLL_S))
+        pause_s = max(MIN_POLL_S, (time.monotonic() - started) / LATE_PART)
+        if condition.polled:
+            await bell.wait(min(max(pause_s, seen.cost_s * LOOKS_PART), MAX_POLL_S, left_s))
+        else:
+            await asyncio.sleep(min(pause_s, MAX_RUSH_S, left_s))
+            await bell.wait(min(MAX_POLL_S, left_s))
 
 
 async def _too_late(session: VmSession, condition: Condition, deadline: _Deadline) -> WaitTimeoutError:
