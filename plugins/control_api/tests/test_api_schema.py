@@ -10,13 +10,20 @@ from typing import Any, TypeAlias
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
-from ringone.api.config import MachineConfig
 from ringone.api.events import MachineState
 from ringone.api.frontends import VmSession
+from ringone.api.media import NewMedium, clone_medium
+from ringone.api.settings import MachineSettings
+from ringone.home import Home, LockMode
+from ringone.home.running import prepare_to_run
+from ringone.machine import Session
 from ringone.plugins import PluginRegistry
 from ringone_control_api.app import create_app
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
+
+from guests.echo import machine as echo
+from guests.echo import write_image
 
 from .conftest import served
 
@@ -31,11 +38,20 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", app)
 
 
 @pytest.fixture(scope="module")
-def started(config: MachineConfig, registry: PluginRegistry) -> Iterator[VmSession]:
-    with served(config, registry) as guest:
-        app.state.machine = guest.api._machine
-        guest.session.start()
-        yield guest.session
+def started(tmp_path_factory: pytest.TempPathFactory, registry: PluginRegistry) -> Iterator[VmSession]:
+    """A machine of a home, which has snapshots too."""
+    folder = tmp_path_factory.mktemp("echo")
+    formats = registry.media_formats()
+    clone_medium(formats["raw"], [write_image(folder / "echo.img")], formats["vdi"], NewMedium(path=folder / "echo.vdi"))
+    home = Home.open(folder / "home", registry)
+    registered = home.register(home.create(MachineSettings(config=echo(folder / "echo.vdi"))))
+    with home.lock(registered, LockMode.RUN, "running it") as lock:
+        prepared = prepare_to_run(home, registered, lock, formats)
+        with served(prepared.config, registry) as guest:
+            app.state.machine = guest.api._machine
+            assert isinstance(guest.session, Session)
+            prepared.start(guest.session)
+            yield guest.session
 
 
 @pytest.fixture
