@@ -153,6 +153,30 @@ def test_a_clone_that_fails_leaves_nothing(vbox: VBoxManage, ok: VBoxManage, tre
     assert sorted(path for path in home.rglob("*") if not path.name.startswith(".")) == before
 
 
-def test_snapshots_are_not_cloned(vbox: VBoxManage, tree: str) -> None:
-    assert vbox("clonevm", tree, "--mode", "all").exit_code == 1
-    assert vbox("clonevm", tree, "--options", "Shrink").exit_code == 2
+def test_a_clone_can_have_all_snapshots(ok: VBoxManage, vbox: VBoxManage, tree: str, home: Path) -> None:
+    ok("clonevm", tree, "--mode", "all", "--name", "twin", "--register")
+    old, new = (ok("snapshot", name, "list", "--machinereadable").lines for name in (tree, "twin"))
+    assert [re.sub(UUID, "U", line) for line in new] == [re.sub(UUID, "U", line) for line in old]
+    assert not set(UUID.findall("".join(old))) & set(UUID.findall("".join(new)))
+    folder = home / "machines" / "twin"
+    assert Path(facts(ok, "twin")["IDE-0-0"]).parent == folder / "Snapshots"
+    ok("unregistervm", tree, "--delete")
+    ok("snapshot", "twin", "restore", "second")
+    ok("snapshot", "twin", "delete", "first")
+    assert len(list((folder / "Snapshots").iterdir())) == 3
+    ok("unregistervm", "twin", "--delete")
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "exit_code"),
+    [
+        (("--mode", "machineandchildren"), 1),
+        (("--mode", "all", "--snapshot", "first"), 1),
+        (("--mode", "some"), 2),
+        (("--options", "Shrink"), 2),
+    ],
+    ids=["children", "all of one", "mode", "option"],
+)
+def test_what_cannot_be_cloned_is_refused(vbox: VBoxManage, tree: str, words: tuple[str, ...], exit_code: int) -> None:
+    assert vbox("clonevm", tree, *words).exit_code == exit_code

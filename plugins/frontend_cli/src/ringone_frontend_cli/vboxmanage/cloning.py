@@ -1,6 +1,6 @@
 """clonevm: a machine's copy, with copies of its disks or with images that stand on those of a snapshot.
 
-A full clone has what the disks read as, in one image each; snapshots themselves are not cloned.
+A full clone of the machine has what the disks read as, in one image each; ``--mode all`` copies its snapshots too.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from ringone.api.config import Drive, DriveKind, MachineConfig
 from ringone.api.media import ImageTools, MediumFormatSpec, MediumVariant, NewMedium, clone_medium, find_format
 from ringone.api.settings import MachineSettings, MediumRecord
 
+from ringone_frontend_cli.vboxmanage.clonetree import TreeCloner, require_no_states
 from ringone_frontend_cli.vboxmanage.context import Context, Machine
 from ringone_frontend_cli.vboxmanage.errors import INVALID_ARGUMENT, NotSupportedError, VerbError, VerbSyntaxError
 from ringone_frontend_cli.vboxmanage.media import record_of
@@ -27,6 +28,7 @@ LINK = "link"
 KEEP_DISK_NAMES = "keepdisknames"
 OPTIONS = frozenset({LINK, "keepallmacs", "keepnatmacs", KEEP_DISK_NAMES, "keephwuuids"})
 FORMAT = "vdi"
+SNAPSHOTS = "Snapshots"
 
 
 @attrs.define
@@ -39,7 +41,7 @@ class Cloner:
     keep_names: bool
     media: Records
     """Of the machine that is cloned."""
-    created: list[Path] = attrs.Factory(list)
+    created: list[Path]
     new_media: Records = ()
 
     def full(self, drive: Drive, image: Path) -> Drive:
@@ -70,13 +72,6 @@ class Cloner:
                 if record.location == drive.image:
                     self.new_media = with_record(self.new_media, record)
         return drive
-
-    def undo(self) -> None:
-        for path in self.created:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            self.folder.rmdir()
 
     def _lineage(self, image: Path) -> Records:
         found = next((lineage for lineage in lineages(self.media) if lineage[0].location == image), None)
@@ -112,26 +107,49 @@ def _check(machine: Machine, arguments: Arguments, words: set[str]) -> None:
         raise VerbSyntaxError(f"Invalid clone options '{word}'; accepted: {', '.join(sorted(OPTIONS))}")
     if LINK in words and not arguments.has("--snapshot"):
         raise VerbError("Linked clone can only be created from a snapshot", INVALID_ARGUMENT)
-    if arguments.get("--mode", "machine") != "machine" and machine.loaded.snapshot is not None:
-        raise NotSupportedError(f"clonevm --mode {arguments.get('--mode')} of a machine with snapshots is not supported", "machine")
+    mode = arguments.get("--mode", "machine")
+    if mode == "machineandchildren" and machine.loaded.snapshot is not None:
+        raise NotSupportedError("clonevm --mode machineandchildren is not supported", "machine, all")
+    if mode == "all" and (LINK in words or arguments.has("--snapshot")):
+        raise VerbError("--mode all clones all snapshots; --snapshot and the option Link are about one", INVALID_ARGUMENT)
+    if mode == "all":
+        require_no_states(machine.loaded)
 
 
 def _clone(context: Context, machine: Machine, name: str, arguments: Arguments, words: set[str]) -> Path:
-    settings = machine.loaded
-    config = find_snapshot(settings, arguments.get("--snapshot")).config if arguments.has("--snapshot") else settings.config
-    groups = parse_groups(arguments.get("--groups")) if arguments.has("--groups") else settings.groups
+    groups = parse_groups(arguments.get("--groups")) if arguments.has("--groups") else machine.loaded.groups
     base = Path(arguments.get("--basefolder")) if arguments.has("--basefolder") else None
     folder = context.home.machine_file(name, groups, base).parent
     folder.mkdir(parents=True, exist_ok=True)
-    cloner = Cloner(context=context, name=name, folder=folder, keep_names=KEEP_DISK_NAMES in words, media=settings.media)
+    created: list[Path] = []
     try:
-        copied = _with_drives(config, cloner, linked=LINK in words)
-        copied = attrs.evolve(copied, name=name, uuid=arguments.get("--uuid", ""), unmodelled=dict(fresh_addresses(copied, words)))
-        clone = MachineSettings(config=copied, media=cloner.new_media, groups=groups)
-        return context.home.create(clone, base, machine.registered.path)
+        if arguments.get("--mode") == "all":
+            tree = TreeCloner(context=context, name=name, folder=folder, snapshot_folder=folder / SNAPSHOTS, created=created)
+            clone = tree.clone(machine.loaded)
+        else:
+            cloner = Cloner(context=context, name=name, folder=folder, keep_names=KEEP_DISK_NAMES in words, media=machine.loaded.media, created=created)
+            clone = _alone(machine.loaded, arguments, cloner, linked=LINK in words)
+        config = attrs.evolve(clone.config, name=name, uuid=arguments.get("--uuid", ""), unmodelled=dict(fresh_addresses(clone.config, words)))
+        return context.home.create(attrs.evolve(clone, config=config, groups=groups), base, machine.registered.path)
     except BaseException:
-        cloner.undo()
+        _undo(created, folder)
         raise
+
+
+def _alone(settings: MachineSettings, arguments: Arguments, cloner: Cloner, *, linked: bool) -> MachineSettings:
+    """The machine, or one of its snapshots, without any snapshots."""
+    config = find_snapshot(settings, arguments.get("--snapshot")).config if arguments.has("--snapshot") else settings.config
+    copied = _with_drives(config, cloner, linked=linked)
+    return MachineSettings(config=copied, media=cloner.new_media)
+
+
+def _undo(created: list[Path], folder: Path) -> None:
+    for path in created:
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+    for empty in (folder / SNAPSHOTS, folder):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
 
 
 def _with_drives(config: MachineConfig, cloner: Cloner, *, linked: bool) -> MachineConfig:
