@@ -12,7 +12,6 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -62,20 +61,19 @@ class Story:
 
 
 def killed_worker(lab: Lab, seed: int, life_s: float) -> Story:
-    """Let a process work for a while, and kill it."""
+    """Let a process work for a while from its first word on, and kill it."""
+    said = lab.folder / "said.txt"
     command = [sys.executable, "-m", "tests.robustness.kill_worker", str(lab.folder), str(seed)]
-    worker = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert worker.stdout is not None
-    assert worker.stderr is not None
-    started = threading.Timer(START_TIMEOUT_S, worker.kill)
-    started.start()
-    first = worker.stdout.readline()
-    started.cancel()
+    with said.open("wb") as output:
+        worker = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while not said.stat().st_size and worker.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
     time.sleep(life_s)
     worker.send_signal(signal.SIGKILL)
-    output, complaints = worker.communicate()
+    _, complaints = worker.communicate()
     assert worker.returncode == -signal.SIGKILL, complaints
-    whole = (first + output).rpartition("\n")[0]
+    whole, _, _ = said.read_text().rpartition("\n")
     return Story([json.loads(line) for line in whole.splitlines()])
 
 

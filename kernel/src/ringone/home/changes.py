@@ -111,16 +111,15 @@ class MachineFiles:
         self.tidy(progress)
 
     def require_no_other_machine(self, images: Iterable[Path]) -> None:
-        """Refuse to change or delete images that disks of other machines of the home stand on (linked clones)."""
-        wanted = set(images)
-        for other in self._home.machines():
-            if other.settings is None or other.uuid == self.machine.uuid:
-                continue
-            for record in all_records(other.settings.media):
-                if record.location in wanted:
-                    raise StateError(
-                        f"{record.location}: the machine {other.name!r} has disks that stand on this image; delete that machine or its disks first"
-                    )
+        """Refuse to change or delete images that others of the home stand on: disks of other machines (linked clones), or images that no machine has."""
+        wanted, own = set(images), references(self.load())
+        registries = {
+            f"the machine {other.name!r}": other.settings.media for other in self._home.machines() if other.settings and other.uuid != self.machine.uuid
+        }
+        for owner, media in {**registries, "the home": self._home.settings().media}.items():
+            for record in all_records(media):
+                if record.location in wanted and (strangers := sorted({child.location for child in record.children} - own)):
+                    raise StateError(f"{record.location}: {owner} has images that stand on this one ({strangers[0]}); delete those first")
 
     def create(self, images: Iterable[NewMedium]) -> None:
         for new in images:

@@ -160,7 +160,7 @@ class RunningKeeper:
         written = next((slot for slot, chain in self._session.disk_chains().items() if chain[0] == dissolution.child), None)
         if written is None:
             merge()
-            self._session.switch_disks(chains, meanwhile=finish)
+            self._session.switch_disks(chains, meanwhile=finish) if chains else finish()
         else:
             self._merge_aside(written, chains[written], dissolution, merge, finish)
 
