@@ -29,7 +29,7 @@ oracle: ## run tens of thousands of generated kernels on every processor backend
 
 kill: ## kill processes that change snapshots and settings, two hundred times
 	@tools/setup tests
-	RINGONE_KILLS=200 $(BIN)/pytest -q -n 2 tests/robustness/test_kill.py tests/snapshots
+	RINGONE_KILLS=200 $(BIN)/pytest -q -n 2 tests/robustness/test_kill.py tests/snapshots tests/home/test_crashes.py
 
 test-guests: ## boot real operating systems
 	@tools/setup guests

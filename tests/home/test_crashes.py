@@ -22,6 +22,7 @@ from ringone.home import Home, RegisteredMachine, new_settings
 from ringone.plugins import PluginRegistry
 
 MIB = 1 << 20
+KILLS = int(os.environ.get("RINGONE_KILLS", "4"))
 CALLS = ("open", "write", "fsync", "replace", "rename", "unlink", "mkdir", "ftruncate", "close")
 """What a save does to the disk goes through these, in `os` or in `pathlib`, which calls them."""
 
@@ -208,7 +209,7 @@ while True:
 def test_processes_that_are_killed_while_they_save_lose_nothing(tmp_path: Path, template: Path, registry: PluginRegistry) -> None:
     home = Home.open(Path(shutil.copytree(template, tmp_path / "home")), registry)
     dice = random.Random(4)
-    for _ in range(4):
+    for _ in range(KILLS):
         process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "home")], stdout=subprocess.PIPE)
         assert process.stdout is not None
         process.stdout.readline()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import threading
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +125,33 @@ def test_a_machine_whose_file_is_damaged_is_listed_with_the_reason_and_found_by_
     assert not listed.accessible
     assert "not well-formed" in str(listed.error)
     assert [known.accessible for known in home.machines()] == [False, True]
+    assert home.find("other") == other
+
+
+def test_another_machines_file_in_the_place_of_a_machine_is_not_taken_for_it(home: Home) -> None:
+    machine, other = made(home), made(home, "other")
+    shutil.copy(other.path, machine.path)
+    listed = home.find(machine.uuid)
+    assert str(listed.error) == f"{machine.path}: the machine UUID {{{other.uuid}}} is not the one that is registered; accepted: {{{machine.uuid}}}"
+    assert home.find("other") == other
+
+
+NOTES: dict[str, Callable[[RegisteredMachine], bytes]] = {
+    "another machine's file": lambda other: json.dumps([str(other.path)]).encode(),
+    "no list": lambda other: b'{"a": 1}',
+    "no text": lambda other: b"[1, null, {}]",
+    "a place that cannot be": lambda other: rb'["a\u0000b", "/nowhere"]',
+    "no JSON": lambda other: b"\xff" * 100,
+    "nested": lambda other: b"[" * 60_000,
+}
+
+
+@pytest.mark.parametrize("note", NOTES.values(), ids=NOTES)
+def test_a_note_of_nonsense_does_not_lead_to_a_machine(home: Home, note: Callable[[RegisteredMachine], bytes]) -> None:
+    machine, other = made(home), made(home, "other")
+    machine.folder.with_name(f".{machine.uuid}.renaming").write_bytes(note(other))
+    machine.path.unlink()
+    assert not home.find(machine.uuid).accessible
     assert home.find("other") == other
 
 
@@ -335,6 +365,15 @@ def test_the_home_refuses_such_a_copy_too(home: Home, tmp_path: Path) -> None:
     home.change_settings(lambda settings: attrs.evolve(settings, media=()))
     with pytest.raises(ConfigError, match=r"copy\.vdi has the UUID .*, which .*a\.vdi has already"):
         home.change_settings(lambda settings: attrs.evolve(settings, media=(copy,)))
+
+
+def test_a_new_machine_refuses_such_a_copy_too(home: Home, tmp_path: Path) -> None:
+    record = disk(tmp_path / "a.vdi")
+    made(home, media=(record,))
+    made(home, "linked", media=(record,))
+    with pytest.raises(ConfigError, match=r"copy\.vdi has the UUID"):
+        made(home, "copied", media=(attrs.evolve(record, location=tmp_path / "copy.vdi"),))
+    assert not home.machine_file("copied").parent.exists()
 
 
 def test_an_image_stands_in_a_registry_once(home: Home, tmp_path: Path) -> None:

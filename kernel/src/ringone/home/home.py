@@ -106,17 +106,21 @@ class Home:
         return [self._registered(entry) for entry in self.settings().machines]
 
     def find(self, name_or_uuid: str) -> RegisteredMachine:
-        """By name or UUID (with or without braces), which need not be readable; `NotFoundError` otherwise."""
+        """By name or UUID (with or without braces), the readable ones first; `NotFoundError` otherwise."""
         entries = self.settings().machines
         identity = _uuid(name_or_uuid)
         for entry in entries:
             if entry.uuid == identity:
                 return self._registered(entry)
-        likely_first = sorted(entries, key=lambda entry: entry.path.stem != name_or_uuid)
-        found = next((machine for machine in map(self._registered, likely_first) if machine.name == name_or_uuid), None)
-        if found is None:
+        unreadable = []
+        for machine in map(self._registered, sorted(entries, key=lambda entry: entry.path.stem != name_or_uuid)):
+            if machine.name == name_or_uuid and machine.accessible:
+                return machine
+            if machine.name == name_or_uuid:
+                unreadable.append(machine)
+        if not unreadable:
             raise NotFoundError(f"Could not find a registered machine {'with UUID {' + identity + '}' if identity else f'named {name_or_uuid!r}'}")
-        return found
+        return unreadable[0]
 
     def machine_file(self, name: str, groups: Sequence[str] = ("/",), base_folder: Path | None = None) -> Path:
         """Where the file of a new machine goes: ``<base folder>/<first group>/<name>/<name>.vbox``."""
@@ -137,6 +141,7 @@ class Home:
             if path.exists():
                 raise ConfigError(f"machine settings file {str(path)!r} already exists")
             self._check_free(settings.config.name, settings.config.uuid)
+            self._refuse_foreign_uuids((), settings.media, settings.config.uuid)
             config = attrs.evolve(settings.config, uuid=settings.config.uuid or str(uuid.uuid4()), source=path)
             fresh = not path.parent.exists()
             with as_driver_error(path, "create the machine's folder"):
@@ -233,6 +238,9 @@ class Home:
             settings = self.load(machine)
         except RingOneError as error:
             return attrs.evolve(machine, error=error)
+        if settings.config.uuid != entry.uuid:
+            message = f"the machine UUID {{{settings.config.uuid}}} is not the one that is registered; accepted: {{{entry.uuid}}}"
+            return attrs.evolve(machine, error=ConfigError(message, source=str(entry.path)))
         return attrs.evolve(machine, name=settings.config.name, settings=settings)
 
     def _write_down_abort(self, lock: MachineLock) -> None:
