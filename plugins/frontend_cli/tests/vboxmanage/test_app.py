@@ -97,6 +97,13 @@ def test_ringone_has_the_verbs_under_its_own_name(home: Path, capsys: pytest.Cap
     assert capsys.readouterr().err.startswith("ringone: error: Could not find a registered machine named 'two'\n")
 
 
+def test_ringones_help_tells_of_the_command_that_shares_a_verbs_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run_command_line(["startvm", "--help"]) == 0
+    assert "ringone startvm FILE.vbox runs a machine file" in capsys.readouterr().out
+    assert main.run_command_line(["startvm", "x.vbox", "--help"]) == 0
+    assert "--throw-away" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("line", "is_verb"),
     [

@@ -23,6 +23,8 @@ PROGRAM = "VBoxManage"
 INTERRUPTED_EXIT_CODE = 130
 DIALECT = "6.1.50"
 """The VirtualBox whose options, texts and keys these are."""
+OWN_COMMANDS = {"startvm": "ringone startvm FILE.vbox runs a machine file in the foreground; ringone startvm FILE.vbox --help shows its options."}
+"""Commands of ``ringone`` that share a verb's name."""
 HELP_WORDS = frozenset({"--help", "-help", "-h", "-?"})
 
 
@@ -164,7 +166,8 @@ def _help(program: str, names: Sequence[str]) -> int:
 
 def help_text(program: str, name: str) -> list[str]:
     verb = find_verb(name)
-    return [f"{program} {verb.name} - {verb.summary}", "", "Usage:", "", *usage_lines(program, verb)]
+    note = [] if program == PROGRAM or verb.name not in OWN_COMMANDS else ["", OWN_COMMANDS[verb.name]]
+    return [f"{program} {verb.name} - {verb.summary}", "", "Usage:", "", *usage_lines(program, verb), *note]
 
 
 def overview(program: str) -> list[str]:

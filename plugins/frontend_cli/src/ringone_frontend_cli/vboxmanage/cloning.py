@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -128,7 +128,7 @@ def _clone(context: Context, machine: Machine, name: str, arguments: Arguments, 
             clone = tree.clone(machine.loaded)
         else:
             cloner = Cloner(context=context, name=name, folder=folder, keep_names=KEEP_DISK_NAMES in words, media=machine.loaded.media, created=created)
-            clone = _alone(machine.loaded, arguments, cloner, linked=LINK in words)
+            clone = _alone(machine.loaded, arguments, cloner, cloner.linked if LINK in words else cloner.full)
         config = attrs.evolve(clone.config, name=name, uuid=arguments.get("--uuid", ""), unmodelled=dict(fresh_addresses(clone.config, words)))
         return context.home.create(attrs.evolve(clone, config=config, groups=groups), base, machine.registered.path)
     except BaseException:
@@ -136,11 +136,11 @@ def _clone(context: Context, machine: Machine, name: str, arguments: Arguments, 
         raise
 
 
-def _alone(settings: MachineSettings, arguments: Arguments, cloner: Cloner, *, linked: bool) -> MachineSettings:
+def _alone(settings: MachineSettings, arguments: Arguments, cloner: Cloner, copy: Callable[[Drive, Path], Drive]) -> MachineSettings:
     """The machine, or one of its snapshots, without any snapshots."""
     config = find_snapshot(settings, arguments.get("--snapshot")).config if arguments.has("--snapshot") else settings.config
-    copied = _with_drives(config, cloner, linked=linked)
-    return MachineSettings(config=copied, media=cloner.new_media)
+    drives = tuple(copy(drive, drive.image) if drive.kind is DriveKind.DISK and drive.image is not None else cloner.shared(drive) for drive in config.drives)
+    return MachineSettings(config=attrs.evolve(config, drives=drives), media=cloner.new_media)
 
 
 def _undo(created: list[Path], folder: Path) -> None:
@@ -150,16 +150,6 @@ def _undo(created: list[Path], folder: Path) -> None:
     for empty in (folder / SNAPSHOTS, folder):
         with contextlib.suppress(OSError):
             empty.rmdir()
-
-
-def _with_drives(config: MachineConfig, cloner: Cloner, *, linked: bool) -> MachineConfig:
-    drives = []
-    for drive in config.drives:
-        if drive.kind is not DriveKind.DISK or drive.image is None:
-            drives.append(cloner.shared(drive))
-        else:
-            drives.append((cloner.linked if linked else cloner.full)(drive, drive.image))
-    return attrs.evolve(config, drives=tuple(drives))
 
 
 def fresh_addresses(config: MachineConfig, words: set[str]) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 
 from ringone.api.config import DriveKind
 
@@ -17,7 +18,7 @@ from ringone_frontend_cli.vboxmanage.media_registry import all_media
 from ringone_frontend_cli.vboxmanage.ostypes import FAMILIES, os_types
 from ringone_frontend_cli.vboxmanage.output import Style, time_text
 from ringone_frontend_cli.vboxmanage.settings_table import MEMORY_MB, VRAM_MB
-from ringone_frontend_cli.vboxmanage.states import ONLINE
+from ringone_frontend_cli.vboxmanage.states import ONLINE, State
 from ringone_frontend_cli.vboxmanage.syntax import Arguments, Verb, flag, option
 
 PNG = 0x20474E50
@@ -27,16 +28,16 @@ PROPERTY_WIDTH = 32
 
 
 def machines(context: Context, arguments: Arguments) -> Iterator[str]:
-    yield from _machines(context, arguments, running=False)
+    yield from _machines(context, arguments, frozenset(State))
 
 
 def running_machines(context: Context, arguments: Arguments) -> Iterator[str]:
-    yield from _machines(context, arguments, running=True)
+    yield from _machines(context, arguments, ONLINE)
 
 
-def _machines(context: Context, arguments: Arguments, *, running: bool) -> Iterator[str]:
+def _machines(context: Context, arguments: Arguments, states: AbstractSet[State]) -> Iterator[str]:
     for machine in _sorted(context, arguments):
-        if running and machine.state not in ONLINE:
+        if machine.state not in states:
             continue
         if machine.settings is None:
             yield f'"<inaccessible>" {{{machine.uuid}}}'

@@ -13,6 +13,7 @@ from ringone_frontend_cli.vboxmanage.media_registry import Medium, describe
 
 MIB = 1 << 20
 WIDTH = 15
+LISTED = frozenset({"UUID", "Parent UUID", "State", "Type", "Location", "Storage format", "Capacity", "Encryption"})
 VARIANTS = {
     MediumVariant.STANDARD: "dynamic default",
     MediumVariant.FIXED: "fixed default",
@@ -21,16 +22,18 @@ VARIANTS = {
 
 
 def list_lines(context: Context, medium: Medium) -> Iterator[str]:
-    for label, value in _facts(context, medium, detailed=False):
-        yield f"{label + ':':<{WIDTH}} {value}"
+    """What lists say."""
+    for label, value in _facts(context, medium):
+        if label in LISTED:
+            yield f"{label + ':':<{WIDTH}} {value}"
 
 
 def detail_lines(context: Context, medium: Medium) -> Iterator[str]:
-    for label, value in _facts(context, medium, detailed=True):
+    for label, value in _facts(context, medium):
         yield f"{label + ':':<{WIDTH}} {value}"
 
 
-def _facts(context: Context, medium: Medium, *, detailed: bool) -> Iterator[tuple[str, str]]:
+def _facts(context: Context, medium: Medium) -> Iterator[tuple[str, str]]:
     record = medium.record
     is_disk = record.kind is DriveKind.DISK
     info, error = None, ""
@@ -43,21 +46,18 @@ def _facts(context: Context, medium: Medium, *, detailed: bool) -> Iterator[tupl
     if is_disk:
         yield "Parent UUID", medium.lineage[1].uuid if len(medium.lineage) > 1 else "base"
     yield "State", _state(medium, error)
-    if error and detailed:
+    if error:
         yield "Access Error", error
     yield "Type", f"{medium.type.value.lower()} ({'differencing' if len(medium.lineage) > 1 else 'base'})" if is_disk else "readonly"
-    if record.auto_reset and detailed:
+    if record.auto_reset:
         yield "Auto-Reset", "on"
     yield "Location", str(record.location)
     yield "Storage format", record.format
-    if detailed and info is not None:
+    if info is not None:
         yield "Format variant", VARIANTS[info.variant]
     yield "Capacity", f"{(info.capacity_bytes if info is not None else size) // MIB} MBytes"
-    if detailed:
-        yield "Size on disk", f"{size // MIB} MBytes"
+    yield "Size on disk", f"{size // MIB} MBytes"
     yield "Encryption", "disabled"
-    if not detailed:
-        return
     for name, value in record.properties.items():
         yield "Property", f"{name}={value}"
     for number, machine in enumerate(medium.users):
