@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -16,12 +17,15 @@ from pathlib import Path
 import attrs
 import httpx
 import pytest
-from ringone.api.errors import ConfigError, DriverError, LockedError, NotFoundError, RingOneError, UnknownNameError
+from ringone.api.errors import BackendError, ConfigError, DriverError, LockedError, NotFoundError, RingOneError, UnknownNameError
+from ringone.api.events import MachineState, StateChanged
+from ringone.api.hooks import hookimpl
 from ringone.api.media import NewMedium, clone_medium
 from ringone.api.settings import MachineSettings
 from ringone.client.launch import MachineProcess, launch
-from ringone.home import Home, RegisteredMachine
+from ringone.home import Home, RegisteredMachine, headless
 from ringone.home.runtime import runtime_folder
+from ringone.machine import Session
 from ringone.plugins import PluginRegistry
 
 from guests.echo import READY, machine, write_image
@@ -179,6 +183,28 @@ def test_of_two_starts_at_once_one_wins_and_the_other_says_who_has_the_machine(e
         assert http.get("/machine").json()["state"] == "running"
 
 
+class Breaks:
+    """A plugin whose machine breaks as soon as it runs."""
+
+    @hookimpl
+    def ringone_machine_assembled(self, session: Session) -> None:
+        def observe(event: object) -> None:
+            if isinstance(event, StateChanged) and event.new is MachineState.RUNNING:
+                session._machine.abort(BackendError("patm", "it broke"))
+
+        session.subscribe(observe)
+
+
+def test_a_machine_that_a_part_breaks_is_aborted_and_its_log_says_why(echo: Echo, registry: PluginRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(headless, "PluginRegistry", lambda: registry.extended([Breaks()]))
+    for setting in ("level", "propagate"):
+        monkeypatch.setattr(logging.getLogger("ringone"), setting, getattr(logging.getLogger("ringone"), setting))
+    assert headless.run(headless.ProcessOptions(machine="echo", home=echo.folder), headless.Foreground()) == 1
+    assert echo.aborted
+    assert "aborted: CPU backend patm: it broke" in echo.log
+    nothing_is_left(echo)
+
+
 # --- what cannot come
 
 
@@ -216,7 +242,7 @@ def test_an_unknown_machine_is_not_found(echo: Echo) -> None:
 
 
 def test_a_start_that_takes_too_long_is_given_up(echo: Echo) -> None:
-    with pytest.raises(DriverError, match=r"the process of machine 'echo' ended with status -9 before the machine ran"):
+    with pytest.raises(DriverError, match=r"machine 'echo' did not run within 0\.05 s; its process was killed"):
         launch("echo", echo.folder, timeout_s=0.05)
 
 

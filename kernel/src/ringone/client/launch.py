@@ -59,13 +59,9 @@ def launch(machine: str, home: Path | None = None, arguments: Sequence[str] = ()
         command += ["--home", str(home)]
     with tempfile.TemporaryFile() as complaints:
         process = _start(command, complaints)
-        timer = threading.Timer(timeout_s, process.kill)
-        timer.start()
-        assert process.stdout is not None
-        with process.stdout:
-            line = process.stdout.readline()
-        timer.cancel()
-        answer = _understood(line)
+        answer = _answer(process, timeout_s)
+        if answer is None:
+            raise DriverError(f"machine {machine!r} did not run within {timeout_s:g} s; its process was killed")
         if "socket" in answer:
             return MachineProcess(process, Path(answer["socket"]))
         process.wait()
@@ -81,6 +77,29 @@ def _start(command: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[by
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True)
     except OSError as error:
         raise DriverError(f"{command[0]}: cannot start the machine's process: {error.strerror or error}") from error
+
+
+def _answer(process: subprocess.Popen[bytes], timeout_s: float) -> Mapping[str, Any] | None:
+    """What the process says, nothing where it ends before; None where it took too long and was killed."""
+    assert process.stdout is not None
+    too_late = threading.Event()
+
+    def give_up() -> None:
+        too_late.set()
+        process.kill()
+
+    timer = threading.Timer(timeout_s, give_up)
+    timer.start()
+    try:
+        with process.stdout:
+            line = process.stdout.readline()
+    finally:
+        timer.cancel()
+        timer.join()
+    if too_late.is_set():
+        process.wait()
+        return None
+    return _understood(line)
 
 
 def _understood(line: bytes) -> Mapping[str, Any]:

@@ -146,22 +146,22 @@ def run(options: ProcessOptions, report: Foreground | Announced) -> int:
         machine = home.find(options.machine)
         lock = stack.enter_context(home.lock(machine, LockMode.RUN, "running it"))
         log = stack.enter_context(machine_log(machine.logs, home.settings().log_history_count, f"{machine.name} {{{machine.uuid}}}, process {os.getpid()}"))
-        with _logged():
-            prepared = prepare_to_run(home, machine, lock, registry.media_formats())
-            socket = socket_path(machine.uuid)
-            frontends = _frontends(options, {"socket": str(socket), "log": str(log)}, registry)
-            session = create_shared_session(prepared.config, registry)
-            stack.callback(_finish, prepared, session)
-            session.subscribe(endings.observe)
-            for frontend in frontends:
-                frontend.start(session)
-                stack.callback(frontend.stop)
-            prepared.start(session)
-            report.running(machine.name, socket, log)
-            exit_code = endings.wait()
-            with contextlib.suppress(StateError):  # so that clients see how it ended
-                session.power_off()
-            return exit_code
+        stack.enter_context(_logged())
+        prepared = prepare_to_run(home, machine, lock, registry.media_formats())
+        control_api = {"socket": str(socket_path(machine.uuid)), "log": str(log), **options.frontends.get(CONTROL_API, {})}
+        frontends = _frontends({**options.frontends, CONTROL_API: control_api}, registry)
+        session = create_shared_session(prepared.config, registry)
+        stack.callback(_finish, prepared, session)
+        session.subscribe(endings.observe)
+        for frontend in frontends:
+            frontend.start(session)
+            stack.callback(frontend.stop)
+        prepared.start(session)
+        report.running(machine.name, Path(control_api["socket"]), log)
+        exit_code = endings.wait()
+        with contextlib.suppress(StateError):  # so that clients see how it ended
+            session.power_off()
+        return exit_code
 
 
 def _finish(prepared: MachineRun, session: Session) -> None:
@@ -169,11 +169,8 @@ def _finish(prepared: MachineRun, session: Session) -> None:
     prepared.finish(session)
 
 
-def _frontends(options: ProcessOptions, control_api: Mapping[str, str], registry: PluginRegistry) -> list[Frontend]:
-    wanted = {CONTROL_API: control_api, **options.frontends}
-    wanted[CONTROL_API] = {**control_api, **options.frontends.get(CONTROL_API, {})}
-    offered = registry.frontends()
-    specs = [(offered.pick(name, source="--frontend"), text) for name, text in wanted.items()]
+def _frontends(wanted: Mapping[str, Mapping[str, str]], registry: PluginRegistry) -> list[Frontend]:
+    specs = [(registry.frontends().pick(name, source="--frontend"), text) for name, text in wanted.items()]
     return [spec.create(bind_options(spec.options, text, source=f"--frontend {spec.name}")) for spec, text in specs]
 
 

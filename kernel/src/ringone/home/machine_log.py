@@ -44,11 +44,12 @@ def rotate(path: Path, history: int) -> None:
     for number in reversed(range(history)):
         if logs[number].exists():
             logs[number].replace(logs[number + 1])
+    path.unlink(missing_ok=True)
 
 
 class _LogFile(logging.FileHandler):
     def __init__(self, path: Path) -> None:
-        super().__init__(path, "w", "utf-8")
+        super().__init__(path, "a", "utf-8")
         self.setFormatter(_Formatter())
         self._left = MAX_BYTES
 

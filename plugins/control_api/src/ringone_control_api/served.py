@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,7 +71,8 @@ class ServedMachine:
     def close(self) -> None:
         self.closed = True
         for forget in self._forget:
-            forget()
+            with contextlib.suppress(StateError):  # the session is closed, and nobody calls any more
+                forget()
         self.events.close()
 
 

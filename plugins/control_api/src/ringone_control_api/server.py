@@ -37,7 +37,7 @@ class ControlApi:
             self._server.listening.result()
         except BaseException as error:
             self.stop()
-            raise DriverError(f"{self._options.socket}: the control API cannot be served: {error}") from error
+            raise DriverError(f"{self._options.socket}: the control API cannot be served: {type(error).__name__}: {error}") from error
 
     def stop(self) -> None:
         """Answers what is under way and ends every stream."""
@@ -49,8 +49,10 @@ class ControlApi:
     def _serve(self) -> None:
         try:
             self._server.run([self._socket.socket])
-        finally:
-            self._server.listening.cancel()
+        except BaseException as error:
+            if self._server.listening.done():
+                raise
+            self._server.listening.set_exception(error)
 
 
 class _Server(uvicorn.Server):
@@ -64,6 +66,7 @@ class _Server(uvicorn.Server):
                 ws="none",
                 lifespan="off",
                 log_config=None,
+                log_level="critical",
                 access_log=False,
                 server_header=False,
                 timeout_keep_alive=KEEP_ALIVE_S,
