@@ -344,6 +344,32 @@ def test_clones_between_formats_hold_the_same(tmp_path: Path) -> None:
         assert (done, done[-1]) == (sorted(done), 1.0)
 
 
+def test_huge_empty_disks_are_cloned_at_once(tmp_path: Path) -> None:
+    """Two terabytes, of which nothing is read but the little that is there."""
+    size = 2 << 40
+    base = TOOLS.create(NewMedium(path=tmp_path / "a.vdi", capacity_bytes=size)).path
+    child = TOOLS.create(NewMedium(path=tmp_path / "b.vdi", parent=base, variant=DIFF)).path
+    put([base], 5 << 20, b"A" * 512)
+    TOOLS.set_parent(child, base)
+    put([child, base], size // 512 - 1, b"B" * 512)
+    raw = clone_medium(VDI, [child, base], RAW, NewMedium(path=tmp_path / "a.img")).path
+    back = clone_medium(RAW, [raw], VDI, NewMedium(path=tmp_path / "c.vdi"))
+    assert back.allocated_bytes == 2 * MIB
+    disk = open_disk(back.path)
+    assert (disk.read(5 << 20, 1), disk.read(disk.block_count - 1, 1)) == (b"A" * 512, b"B" * 512)
+    disk.close()
+
+
+def test_clones_of_chains_hold_what_raw_parents_hide_and_zeros_cover(tmp_path: Path) -> None:
+    base = tmp_path / "base.img"
+    base.write_bytes(random.Random(1).randbytes(3 * MIB))
+    child = TOOLS.create(NewMedium(path=tmp_path / "a.vdi", parent=base, variant=DIFF)).path
+    put([child, base], 2048, bytes(MIB))
+    clone = clone_medium(VDI, [child, base], VDI, NewMedium(path=tmp_path / "b.vdi"))
+    assert content([clone.path]) == base.read_bytes()[:MIB] + bytes(MIB) + base.read_bytes()[2 * MIB :]
+    assert clone.allocated_bytes == 2 * MIB
+
+
 def test_cds_are_cloned_and_described(tmp_path: Path) -> None:
     path = tmp_path / "cd.iso"
     path.write_bytes(bytes(32768) + b"\x01CD001\x01" + bytes(2041))

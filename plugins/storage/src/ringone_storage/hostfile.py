@@ -121,6 +121,15 @@ class HostFile:
             raise medium_error(self.path, f"read {size} bytes at {position}", error) from error
         return data
 
+    def next_data(self, position: int) -> int:
+        """Where the file's next byte is that is not in a hole; the end of the file where all are. Hosts that do not know say `position`."""
+        if not hasattr(os, "SEEK_DATA"):
+            return position
+        try:
+            return os.lseek(self._fd, position, os.SEEK_DATA)
+        except OSError as error:
+            return self.size if error.errno == errno.ENXIO else position
+
     def write(self, position: int, data: bytes | bytearray | memoryview) -> None:
         view = memoryview(data).cast("B")
         done = 0

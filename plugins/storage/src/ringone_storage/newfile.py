@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from ringone.api.drivers import BlockDevice
 from ringone.api.errors import MediumError
@@ -72,15 +73,29 @@ def reserve(path: Path, size: int, progress: Progress) -> None:
         raise medium_error(path, f"reserve {size} bytes", error) from error
 
 
+@runtime_checkable
+class Sparse(Protocol):
+    """A device that knows where it holds nothing but zeros."""
+
+    def next_data(self, block: int) -> int:
+        """The first block from `block` on that may hold something; the number of blocks where none does."""
+        ...
+
+
 def copy_content(source: BlockDevice, target: BlockDevice, progress: Progress) -> None:
     """`target` holds zeros and has blocks of the same size; zeros are not written."""
-    piece = PIECE_BYTES // source.block_size
-    for block in range(0, source.block_count, piece):
-        data = source.read(block, min(piece, source.block_count - block))
+    piece, count = PIECE_BYTES // source.block_size, source.block_count
+    next_data = source.next_data if isinstance(source, Sparse) else int
+    block = next_data(0)
+    while block < count:
+        end = min((block // piece + 1) * piece, count)
+        data = source.read(block, end - block)
         if not is_zero(data):
             target.write(block, data)
-        progress(min(1.0, (block + piece) / source.block_count))
+        progress(end / count)
+        block = next_data(end) if end < count else count
     target.flush()
+    progress(1.0)
 
 
 def is_zero(data: bytes | bytearray | memoryview) -> bool:

@@ -48,6 +48,11 @@ class RawImage:
         data = self._file.read(position, min(size, self._file.size - position))
         return data.ljust(size, b"\0")
 
+    def next_data(self, block: int) -> int:
+        """The first block from `block` on that does not lie in a hole of the file."""
+        position = self._file.next_data(block * self._block_size)
+        return self._block_count if position >= self._file.size else max(block, position // self._block_size)
+
     def write(self, block: int, data: bytes | bytearray | memoryview) -> None:
         if self._read_only:
             raise MediumError(f"{self._name}: cannot write block {block}: the disk image is read-only")

@@ -48,6 +48,18 @@ class Chain:
                 view[start - position : start - position + length] = self.base.read(start // SECTOR_BYTES, length // SECTOR_BYTES)
         return content
 
+    def next_data(self, position: int) -> int:
+        """Where the next block begins, or `position` itself, that some image holds; the capacity where none does."""
+        top = self.images[0].header
+        if self.base is not None or any(image.header.block_bytes != top.block_bytes for image in self.images):
+            return position
+        index = position // top.block_bytes
+        while (index := min(image.next_taken(index) for image in self.images)) < top.block_count:
+            if next(image.map[index] for image in self.images if image.map[index] != FREE) < ZERO:
+                return max(position, index * top.block_bytes)
+            index += 1
+        return top.capacity_bytes
+
     def close(self) -> None:
         for image in self.images:
             image.close()

@@ -58,6 +58,11 @@ class VdiDisk:
             return top.read(top.map[index], offset, size).ljust(wanted, b"\0")
         return bytes(self._chain.gather(0, position, size)).ljust(wanted, b"\0")
 
+    def next_data(self, block: int) -> int:
+        """The first block from `block` on that some image holds."""
+        position = self._chain.next_data(block * self._block_size)
+        return min(self._block_count, max(block, position // self._block_size))
+
     def write(self, block: int, data: Data) -> None:
         if self._read_only:
             raise MediumError(f"{self._name}: cannot write block {block}: the disk image is read-only")

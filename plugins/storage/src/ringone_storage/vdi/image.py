@@ -28,6 +28,9 @@ ZERO = 0xFFFFFFFE
 PENDING_BLOCKS = 32
 """How many changes of the map may wait for a commit: what a killed process can lose of a guest that does not flush."""
 ENTRIES_PER_SECTOR = SECTOR_BYTES // ENTRY_BYTES
+STRETCH = 1024
+FREE_STRETCH = array("I", [FREE]) * STRETCH
+"""Most of a huge disk's map: looked at in one go."""
 
 Data = bytes | bytearray | memoryview
 
@@ -67,6 +70,10 @@ class VdiImage:
     def length(self, index: int) -> int:
         """How many bytes of a block belong to the disk: the last one may be cut."""
         return min(self.header.block_bytes, self.header.capacity_bytes - index * self.header.block_bytes)
+
+    def next_taken(self, index: int) -> int:
+        """The first block from `index` on that is not `FREE`; the number of blocks where all are."""
+        return next(_taken(self.map, index), self.header.block_count)
 
     def read(self, slot: int, offset: int, length: int) -> bytes:
         return self._file.read(self._position(slot) + offset, length)
@@ -244,18 +251,32 @@ def _load_map(file: HostFile, header: Header) -> array[int]:
     return entries
 
 
+def _taken(entries: array[int], index: int = 0) -> Iterator[int]:
+    """The blocks from `index` on that are not `FREE`."""
+    while index < len(entries):
+        end = (index // STRETCH + 1) * STRETCH
+        part = entries[index:end]
+        if part != FREE_STRETCH:
+            yield from (index + number for number, entry in enumerate(part) if entry != FREE)
+        index = end
+
+
+def _used(entries: array[int]) -> Iterator[int]:
+    """The slots of all blocks that have one."""
+    return (slot for slot in (entries[index] for index in _taken(entries)) if slot < ZERO)
+
+
 def _slots(path: Path, entries: array[int], header: Header, file_bytes: int) -> tuple[int, list[int]]:
     """Number of slots, and those among them that no block has."""
-    count = max((slot for slot in entries if slot < ZERO), default=-1) + 1
+    count = max(_used(entries), default=-1) + 1
     if count > header.block_count + MAX_BLOCKS * ENTRY_BYTES // header.stride + 1:  # more only while the map is given room
         raise MediumError(f"{path}: the block map is damaged: it has the place {count - 1}, and the disk only {header.block_count} blocks")
     if count and header.slots_end(count) > file_bytes:
         raise MediumError(f"{path}: the file is cut short: it has {file_bytes} bytes, its blocks end at {header.slots_end(count)}")
     taken = bytearray(count)
-    for slot in entries:
-        if slot < ZERO:
-            if taken[slot]:
-                raise MediumError(f"{path}: the block map is damaged: two blocks share the place {slot}")
-            taken[slot] = 1
+    for slot in _used(entries):
+        if taken[slot]:
+            raise MediumError(f"{path}: the block map is damaged: two blocks share the place {slot}")
+        taken[slot] = 1
     gaps = [slot for slot in range(count) if not taken[slot]] if 0 in taken else []
     return count, gaps
