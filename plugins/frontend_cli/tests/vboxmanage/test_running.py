@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ringone.home import Home
+from ringone.plugins import PluginRegistry
 
 from guests.echo import READY, write_image
 from plugins.frontend_cli.tests.vboxmanage.conftest import VBoxManage
@@ -97,6 +100,21 @@ def test_a_guest_that_powers_itself_off_is_off(ok: VBoxManage, running: str) -> 
     while facts(ok, running)["VMState"] != "poweroff":
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+def test_a_machine_whose_process_was_killed_is_aborted_and_starts_again(ok: VBoxManage, running: str, home: Path) -> None:
+    there = Home.open(home, PluginRegistry())
+    holder = there.holder(there.find(running))
+    assert holder is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    deadline = time.monotonic() + GUEST_S
+    while there.holder(there.find(running)) is not None:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert facts(ok, running)["VMState"] == "aborted"
+    assert ok("list", "runningvms").out == ""
+    ok("startvm", running, "--type", "headless")
+    assert facts(ok, running)["VMState"] == "running"
 
 
 def test_a_state_is_saved_gone_on_from_and_discarded(ok: VBoxManage, running: str, said: Said, tmp_path: Path) -> None:
