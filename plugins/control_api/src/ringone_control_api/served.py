@@ -74,6 +74,8 @@ class ServedMachine:
             with contextlib.suppress(StateError):  # the session is closed, and nobody calls any more
                 forget()
         self.events.close()
+        for history in self.serial.values():
+            history.append(b"")  # wakes those who follow it
 
 
 def _served(request: Request) -> ServedMachine:
