@@ -54,7 +54,7 @@ class Chain:
         if self.base is not None or any(image.header.block_bytes != top.block_bytes for image in self.images):
             return position
         index = position // top.block_bytes
-        while (index := min(image.next_taken(index) for image in self.images)) < top.block_count:
+        while (index := min(next(image.taken(index), top.block_count) for image in self.images)) < top.block_count:
             if next(image.map[index] for image in self.images if image.map[index] != FREE) < ZERO:
                 return max(position, index * top.block_bytes)
             index += 1

@@ -71,9 +71,9 @@ class VdiImage:
         """How many bytes of a block belong to the disk: the last one may be cut."""
         return min(self.header.block_bytes, self.header.capacity_bytes - index * self.header.block_bytes)
 
-    def next_taken(self, index: int) -> int:
-        """The first block from `index` on that is not `FREE`; the number of blocks where all are."""
-        return next(_taken(self.map, index), self.header.block_count)
+    def taken(self, index: int = 0) -> Iterator[int]:
+        """The blocks from `index` on that are not `FREE`."""
+        return _taken(self.map, index)
 
     def read(self, slot: int, offset: int, length: int) -> bytes:
         return self._file.read(self._position(slot) + offset, length)

@@ -81,17 +81,15 @@ def _merge_down(child: VdiImage, parent: Image, progress: Progress) -> None:
 
 
 def _write_raw(child: VdiImage, parent: RawImage, progress: Progress) -> None:
-    for index in range(child.header.block_count):
+    for index in _watched(child, child, progress):
         slot, length = child.map[index], child.length(index)
-        if slot != FREE:
-            content = child.read(slot, 0, length) if slot < ZERO else bytes(length)
-            parent.write(index * child.header.block_bytes // SECTOR_BYTES, content)
-        progress((index + 1) / child.header.block_count)
+        content = child.read(slot, 0, length) if slot < ZERO else bytes(length)
+        parent.write(index * child.header.block_bytes // SECTOR_BYTES, content)
     parent.flush()
 
 
 def _merge_up(parent: Image, child: VdiImage, progress: Progress) -> None:
-    for index in _watched(child, child, progress):
+    for index in _watched(parent, child, progress):
         if child.map[index] != FREE:
             continue
         if isinstance(parent, RawImage):
@@ -110,15 +108,16 @@ def _merge_up(parent: Image, child: VdiImage, progress: Progress) -> None:
         child.set_header(kind=Kind.DYNAMIC, parent_uuid=NO_UUID, parent_modification_uuid=NO_UUID)
 
 
-def _watched(child: VdiImage, written: VdiImage, progress: Progress) -> Iterator[int]:
-    """Every block; what was written is made durable now and then, and at the end."""
-    count = child.header.block_count
-    for index in range(count):
+def _watched(source: Image, written: VdiImage, progress: Progress) -> Iterator[int]:
+    """The blocks that `source` says something of; what was written is made durable now and then, and at the end."""
+    count = written.header.block_count
+    for index in source.taken() if isinstance(source, VdiImage) else range(count):
         yield index
         if written.pending >= PENDING_BLOCKS:
             written.commit()
         progress((index + 1) / count)
     written.commit()
+    progress(1.0)
 
 
 def _put(image: VdiImage, index: int, content: bytes) -> None:

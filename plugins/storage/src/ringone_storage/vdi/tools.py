@@ -83,7 +83,7 @@ class VdiTools:
             top = opened.images[0]
             if top.header.kind is Kind.FIXED:
                 raise UnsupportedError(f"{top.path}: a fixed image always has its full size; accepted are dynamic and differencing images")
-            for index in range(top.header.block_count):
+            for index in top.taken():
                 if top.map[index] < ZERO:
                     position, length = index * top.header.block_bytes, top.length(index)
                     content = top.read(top.map[index], 0, length)
@@ -96,6 +96,7 @@ class VdiTools:
                     top.commit()
                 progress((index + 1) / top.header.block_count)
             top.close_gaps()
+        progress(1.0)
 
     def merge(self, source: Path, target: Path, progress: Progress = no_progress) -> None:
         merge(source, target, progress)
