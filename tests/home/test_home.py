@@ -111,6 +111,15 @@ def test_names_and_uuids_are_taken_once(home: Home, tmp_path: Path) -> None:
         home.register(machine.path)
 
 
+@pytest.mark.parametrize("name", ["Tom & Jerry's", "übung", "a  b", "&'&"], ids=["escapes", "umlaut", "blanks", "escapes alone"])
+@pytest.mark.parametrize("spelled", [str, lambda text: text.replace("&amp;", "&#38;").replace("ü", "&#xFC;")], ids=["as saved", "by number"])
+def test_a_name_is_taken_however_a_file_spells_it(home: Home, tmp_path: Path, name: str, spelled: Callable[[str], str]) -> None:
+    machine = made(home, name)
+    machine.path.write_text(spelled(machine.path.read_text()))
+    with pytest.raises(ConfigError, match="is registered already"):
+        home.create(new_settings(name), tmp_path)
+
+
 def test_a_machine_that_cannot_be_written_leaves_no_folder(home: Home, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="whole MiB"):
         home.create(with_config(new_settings("odd"), memory_bytes=12345))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import re
 import sys
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,6 +30,7 @@ LOCK_FILE = ".home.lock"
 LOCKS_HOLD_FOLDERS = sys.platform == "win32"
 """A folder with an open file in it cannot be renamed there."""
 SEARCHED_BYTES = 16 << 20
+XML_ESCAPED = re.compile("[&<>\"'\\s]+")
 SNAPSHOTS = "Snapshots"
 LOGS = "Logs"
 
@@ -295,7 +297,10 @@ class Home:
             self._format.save_home(settings, self.file)
 
     def _check_free(self, name: str, identity: str) -> None:
-        for other in self.machines():
+        for entry in self.settings().machines:
+            if entry.uuid != identity and not _mentions(entry.path, _as_in_xml(name)):
+                continue
+            other = self._registered(entry)
             if other.uuid == identity or (other.name == name and other.accessible):
                 raise ConfigError(f"machine {other.name!r} ({{{other.uuid}}}) is registered already, with the file {other.path}")
 
@@ -320,8 +325,8 @@ def new_settings(name: str, *, os_type: str = "Other", groups: Sequence[str] = (
     return MachineSettings(config=config, groups=tuple(groups) or ("/",))
 
 
-def _mentions(path: Path, uuids: Iterable[str]) -> bool:
-    """Whether a file has any of the UUIDs in its text, which is told sooner than what it means by them."""
+def _mentions(path: Path, words: Iterable[str]) -> bool:
+    """Whether a file has any of the words in its text, which is told sooner than what it means by them."""
     try:
         if not path.is_file():
             return False
@@ -329,7 +334,12 @@ def _mentions(path: Path, uuids: Iterable[str]) -> bool:
             text = file.read(SEARCHED_BYTES).lower()
     except OSError:
         return False
-    return any(uuid.encode() in text for uuid in uuids)
+    return any(word.encode().lower() in text for word in words)
+
+
+def _as_in_xml(text: str) -> tuple[str, ...]:
+    """What a file that has the text has in any case: its longest part that need not be escaped, or characters by number."""
+    return max(XML_ESCAPED.split(text), key=len), "&#"
 
 
 def _uuid(text: str) -> str:
