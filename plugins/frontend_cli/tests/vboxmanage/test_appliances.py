@@ -88,8 +88,9 @@ def test_a_machine_is_changed_on_its_way_in(ok: VBoxManage, vbox: VBoxManage, pa
         (("--output", "raw.img.ova", "--ovf20"), 1, "only OVF 1.0 is written"),
         (("--output", "x.ova", "--options", "iso"), 1, "CD images are not exported"),
         (("--output", "there.ova"), 1, "already exists"),
+        (("--output", "nowhere/x.ova"), 1, "nowhere is no folder"),
     ],
-    ids=["suffix", "no output", "version", "iso", "exists"],
+    ids=["suffix", "no output", "version", "iso", "exists", "folder"],
 )
 def test_what_cannot_be_exported_is_refused(vbox: VBoxManage, packed: str, tmp_path: Path, words: tuple[str, ...], exit_code: int, message: str) -> None:
     (tmp_path / "there.ova").write_bytes(b"mine")

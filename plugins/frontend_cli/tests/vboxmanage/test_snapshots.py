@@ -68,6 +68,10 @@ def test_taking_restoring_and_deleting_say_what_they_do(ok: VBoxManage, tree: st
     assert answer.err.endswith("100%\n")
 
 
+def test_an_error_stands_on_a_line_of_its_own_behind_the_percents(vbox: VBoxManage, debian: str) -> None:
+    assert vbox("snapshot", debian, "take", "").err.startswith("0%...\nVBoxManage: error: a snapshot needs a name")
+
+
 def test_restoring_brings_the_settings_back(ok: VBoxManage, tree: str) -> None:
     ok("modifyvm", tree, "--memory", 32)
     ok("snapshot", tree, "restorecurrent")

@@ -100,6 +100,9 @@ def run_verb(context: Context, verb: Verb | Branches, words: Sequence[str]) -> i
     except VerbSyntaxError:
         print("Usage:\n", *usage_lines(context.program, verb), "", sep="\n", file=sys.stderr)
         raise
+    except BaseException:
+        context.end_progress()
+        raise
     sys.stdout.flush()
     return result or 0
 

@@ -62,6 +62,7 @@ class Context:
 
     program: str
     home_folder: str = ""
+    _percent: PercentLine | None = None
 
     @property
     def registry(self) -> PluginRegistry:
@@ -129,7 +130,13 @@ class Context:
     # --- what a person sees of long work
 
     def progress(self) -> Progress:
-        return PercentLine()
+        self._percent = PercentLine()
+        return self._percent
+
+    def end_progress(self) -> None:
+        """End a line that is not full, before something else is said."""
+        if self._percent is not None:
+            self._percent.end()
 
 
 def offline_state(settings: MachineSettings | None) -> State:
@@ -148,3 +155,7 @@ class PercentLine:
         while self._shown < 100 and done * 100 >= self._shown + PROGRESS_STEP:
             self._shown += PROGRESS_STEP
             print(f"{self._shown}%" + ("..." if self._shown < 100 else "\n"), end="", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if 0 <= self._shown < 100:
+            print(file=sys.stderr)

@@ -85,6 +85,8 @@ def _check(arguments: Arguments, words: set[str], target: Path) -> None:
         raise NotSupportedError("CD images are not exported")
     for word in words - OPTIONS:
         raise VerbSyntaxError(f"Invalid export options '{word}'; accepted: {', '.join(sorted(OPTIONS))}")
+    if not target.parent.is_dir():
+        raise VerbError(f"{target.parent} is no folder", FILE_ERROR)
     if target.exists():
         raise VerbError(f"Appliance file '{target}' already exists (VERR_ALREADY_EXISTS)", FILE_ERROR)
 

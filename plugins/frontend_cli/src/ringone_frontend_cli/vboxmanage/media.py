@@ -225,7 +225,7 @@ def _raw_input(name: str, sizes: list[str], folder: Path) -> Iterator[Path]:
             raise VerbSyntaxError(f"Invalid parameter '{sizes[0]}'")
         path = Path(name).absolute()
         if not path.is_file():
-            raise VerbError(f'Cannot open file "{name}": no such file (VERR_FILE_NOT_FOUND)', FILE_ERROR)
+            raise VerbError(f'Cannot open file "{name}": it is not there, or no regular file (VERR_FILE_NOT_FOUND)', FILE_ERROR)
         yield path
         return
     size = integer(sizes[0]) if sizes else None
