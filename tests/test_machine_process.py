@@ -153,6 +153,16 @@ def test_a_killed_machine_is_aborted_and_starts_again(echo: Echo) -> None:
     assert {path.name for path in echo.registered.logs.iterdir()} == {"VBox.log", "VBox.log.1"}
 
 
+def test_a_crash_leaves_its_story_in_the_log(echo: Echo) -> None:
+    process = echo.launch()
+    os.kill(process.pid, signal.SIGSEGV)
+    process.finish()
+    assert process.exit_code == -signal.SIGSEGV
+    assert "Fatal Python error: Segmentation fault" in echo.log
+    assert echo.aborted
+    process.socket.unlink()
+
+
 def test_a_process_that_is_to_stay_can_roll_a_machine_back_that_is_off(echo: Echo) -> None:
     process = echo.launch("--after-power-off", "stay")
     with client(process) as http:
