@@ -156,6 +156,15 @@ def test_a_disk_is_forgotten_and_deleted(ok: VBoxManage, vbox: VBoxManage, disk:
     assert not disk.exists()
 
 
+def test_only_files_are_deleted(vbox: VBoxManage, tmp_path: Path) -> None:
+    folder = tmp_path / "folder.vdi"
+    folder.mkdir()
+    answer = vbox("closemedium", "disk", folder, "--delete")
+    assert answer.exit_code == 1
+    assert "VBOX_E_FILE_ERROR" in answer.err
+    assert folder.is_dir()
+
+
 def test_a_disk_that_is_in_use_is_not_forgotten(ok: VBoxManage, vbox: VBoxManage, debian: str, disk: Path) -> None:
     ok("storageattach", debian, "--storagectl", "IDE", "--port", 0, "--device", 0, "--type", "hdd", "--medium", disk)
     answer = vbox("closemedium", "disk", disk, "--delete")

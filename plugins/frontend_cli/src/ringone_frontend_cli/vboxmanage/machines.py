@@ -59,8 +59,8 @@ def unregister(context: Context, arguments: Arguments) -> None:
     progress = context.progress()
     progress(0)
     for path in doomed:
-        with contextlib.suppress(FileNotFoundError):
-            path.unlink()
+        if path.is_file():  # and no device of the host's
+            path.unlink(missing_ok=True)
     for folder in (machine.registered.logs, machine.registered.snapshot_folder, machine.registered.folder):
         with contextlib.suppress(OSError):
             folder.rmdir()

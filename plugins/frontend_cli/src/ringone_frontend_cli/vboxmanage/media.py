@@ -253,6 +253,8 @@ def close(context: Context, arguments: Arguments) -> None:
     medium = medium or require_medium(context, name, kind)
     require_unused(medium)
     if arguments.has("--delete"):
+        if not medium.record.location.is_file():
+            raise MediumError(f"{medium.record.location}: is not there, or no regular file")
         progress = context.progress()
         progress(0)
         try:
