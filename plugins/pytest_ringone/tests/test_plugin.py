@@ -182,10 +182,10 @@ def test_a_bad_option_is_explained(pytester: pytest.Pytester, option: str, compl
 
 
 def test_a_misspelt_marker_argument_is_named(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("import pytest\n@pytest.mark.machine('debian', redy='x')\ndef test_one(machine): pass")
+    pytester.makepyfile("import pytest\n@pytest.mark.machine('debian', snapshots='x')\ndef test_one(machine): pass")
     result = pytester.runpytest()
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*has no argument redy; accepted: disks, ready, ready_serial, snapshot, timeout_s*"])
+    result.stdout.fnmatch_lines(["*has no argument snapshots; accepted: disks, ready, ready_serial, snapshot, timeout_s*"])
 
 
 def test_the_plugin_can_be_left_out(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from ringone.client.problems import error_of
 START_S = 300.0
 """Loading a saved state takes a while."""
 END_S = 30.0
+UNTIL_INPUT_ENDS = "--until-input-ends"
 COMPLAINT_BYTES = 2000
 
 
@@ -52,13 +53,13 @@ class MachineProcess:
 def launch(machine: str, home: Path | None = None, arguments: Sequence[str] = (), *, timeout_s: float = START_S) -> MachineProcess:
     """Start the machine (name or UUID) and return when it runs. Raises the error that kept it from running; nothing is left behind then.
 
-    `arguments` are more ones of ``python -m ringone.home.headless``.
+    `arguments` are more ones of ``python -m ringone.home.headless``; with `UNTIL_INPUT_ENDS` the process ends with this one, however that ends.
     """
     command = [sys.executable, "-m", "ringone.home.headless", "--announce", "--machine", machine, *arguments]
     if home is not None:
         command += ["--home", str(home)]
     with tempfile.TemporaryFile() as complaints:
-        process = _start(command, complaints)
+        process = _start(command, subprocess.PIPE if UNTIL_INPUT_ENDS in arguments else subprocess.DEVNULL, complaints)
         answer = _answer(process, timeout_s)
         if answer is None:
             raise DriverError(f"machine {machine!r} did not run within {timeout_s:g} s; its process was killed")
@@ -72,9 +73,9 @@ def launch(machine: str, home: Path | None = None, arguments: Sequence[str] = ()
     raise DriverError(f"the process of machine {machine!r} ended with status {process.returncode} before the machine ran{': ' if said else ''}{said}")
 
 
-def _start(command: Sequence[str], complaints: IO[bytes]) -> subprocess.Popen[bytes]:
+def _start(command: Sequence[str], stdin: int, complaints: IO[bytes]) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True)
+        return subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=complaints, start_new_session=True)
     except OSError as error:
         raise DriverError(f"{command[0]}: cannot start the machine's process: {error.strerror or error}") from error
 

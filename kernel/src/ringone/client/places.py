@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from ringone.api.errors import ConfigError
-from ringone.client.launch import MachineProcess, launch
+from ringone.client.launch import UNTIL_INPUT_ENDS, MachineProcess, launch
 from ringone.home.runtime import socket_path
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ringone.plugins import PluginRegistry
 
 MACHINE_FILE_SUFFIX = ".vbox"
-STAY = ("--after-power-off", "stay")
-"""Arguments for a process that outlives power-off, so that the machine can still go back to a checkpoint."""
+STAY = ("--after-power-off", "stay", UNTIL_INPUT_ENDS)
+"""Arguments for a process that outlives power-off, so that the machine can still go back to a checkpoint, but not the process that has started it."""
 ANSWER_S = 5.0
 
 

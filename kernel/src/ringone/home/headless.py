@@ -16,6 +16,7 @@ import os
 import queue
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -56,6 +57,8 @@ class ProcessOptions:
     home: Path | None = None
     frontends: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     after_power_off: AfterPowerOff = AfterPowerOff.EXIT
+    input: int | None = None
+    """A file's descriptor: where given, the process ends when the file does."""
 
 
 class Foreground:
@@ -89,7 +92,7 @@ class Announced:
 
 
 class Endings:
-    """What ends the process: the machine, or a signal. The first one counts."""
+    """What ends the process: the machine, a signal, or its starter's end. The first one counts."""
 
     def __init__(self, after_power_off: AfterPowerOff) -> None:
         ends = {MachineState.ABORTED: 1}
@@ -107,6 +110,16 @@ class Endings:
         """From a signal handler."""
         self._queue.put((0, signal.Signals(number).name))
 
+    def watch(self, descriptor: int) -> None:
+        """Take the end of a file for an end of the process."""
+
+        def read() -> None:
+            while os.read(descriptor, 4096):
+                pass
+            self._queue.put((0, "standard input has ended"))
+
+        threading.Thread(target=read, name="end of standard input", daemon=True).start()
+
     def wait(self) -> int:
         """Until something ends the process; returns its exit code."""
         exit_code, cause = self._queue.get()
@@ -120,13 +133,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="the home that it is in (default: $RINGONE_HOME, or the user's)")
     parser.add_argument("--frontend", action="append", default=[], metavar="NAME[:OPTION=VALUE,...]", help=f"a frontend beside {CONTROL_API}")
     parser.add_argument("--after-power-off", choices=[each.value for each in AfterPowerOff], default="exit", help="whether the process ends (default: exit)")
+    parser.add_argument("--until-input-ends", action="store_true", help="end with standard input, as it does when whoever holds its other end is gone")
     parser.add_argument("--announce", action="store_true", help="say in one line of JSON on standard output that the machine runs, or why it does not")
     given = parser.parse_args(arguments)
     report = Announced() if given.announce else Foreground()
     faulthandler.enable()
     try:
         frontends = dict(_named(text) for text in given.frontend)
-        options = ProcessOptions(machine=given.machine, home=given.home, frontends=frontends, after_power_off=AfterPowerOff(given.after_power_off))
+        options = ProcessOptions(
+            machine=given.machine,
+            home=given.home,
+            frontends=frontends,
+            after_power_off=AfterPowerOff(given.after_power_off),
+            input=sys.stdin.fileno() if given.until_input_ends else None,
+        )
         return run(options, report)
     except RingOneError as error:
         report.failed(error)
@@ -140,6 +160,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run(options: ProcessOptions, report: Foreground | Announced) -> int:
     """Returns the exit code. Raises what keeps the machine from running."""
     endings = Endings(options.after_power_off)
+    if options.input is not None:
+        endings.watch(options.input)
     registry = PluginRegistry()
     with _signals_end(endings), contextlib.ExitStack() as stack:
         home = Home.open(options.home, registry)

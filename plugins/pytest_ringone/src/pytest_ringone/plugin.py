@@ -86,12 +86,15 @@ def _captured(item: pytest.Item, report: pytest.TestReport) -> Capture | None:
 
 
 def _folder(item: pytest.Item) -> Path:
-    name = re.sub(r"[^\w.@-]+", "-", item.nodeid).strip("-")[-120:]
     chosen = plan.option(item.config, "artifacts")
     if chosen:
-        return item.config.invocation_params.dir / chosen / name
+        return item.config.invocation_params.dir / chosen / _file_name(item.nodeid)[-200:]
     factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-    return factory.mktemp(name[-30:].lstrip("-"))
+    return factory.mktemp(_file_name(item.name)[:60])
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^\w.@-]+", "-", text).strip("-")
 
 
 def _attach(report: Any, evidence: Evidence) -> None:
