@@ -333,6 +333,27 @@ def test_what_was_written_while_a_snapshot_failed_is_on_the_disk(lab: Lab, monke
     assert lab.chain == (lab.disk,)
 
 
+def test_what_cannot_be_brought_back_at_once_is_brought_back_later(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_merge(_files: MachineFiles) -> None:
+        raise DriverError("no room for a merge")
+
+    with lab.running() as session:
+        assert session.keeper is not None
+        let_write(session)
+        with monkeypatch.context() as patch:
+            patch.setattr(keeper_module, "write_state_file", no_room)
+            patch.setattr(MachineFiles, "take_back", no_merge)
+            with pytest.raises(SnapshotError, match="no room on the host's disk"):
+                session.keeper.take_snapshot("a")
+        let_write(session)
+        assert len(session.disk_chains()["ide.drive00"]) == 2
+        session.keeper.take_snapshot("b")
+        assert session.disk_chains()["ide.drive00"][1] == lab.disk
+        last = let_write(session)
+    assert newest(lab.content()) >= last
+    assert len(lab.files()) == 4
+
+
 def test_a_state_that_cannot_be_saved_leaves_the_guest_running(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     with lab.running() as session:
         assert session.keeper is not None

@@ -6,6 +6,7 @@ calling thread. What a disk's images have to be closed for is done in the middle
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from ringone.api.config import DriveKind, MachineConfig
-from ringone.api.errors import StateError
+from ringone.api.errors import RingOneError, StateError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken, StateChanged
 from ringone.api.media import MediumVariant, NewMedium, Progress, no_progress
 from ringone.api.settings import MachineSettings, SnapshotRecord
@@ -28,6 +29,8 @@ from ringone.snapshot.image import StateImage
 from ringone.snapshot.statefile import read_state_file, write_state_file
 
 STATE_SUFFIX = ".sav"
+
+log = logging.getLogger(__name__)
 
 Chains = Mapping[str, Sequence[Path]]
 
@@ -58,7 +61,7 @@ class RunningKeeper:
                     self._write_state(before, image, state_file, progress)
                     self._files.save(change.settings)
             except BaseException:
-                self._settle()
+                self._settle_later()
                 raise
             self._files.tidy()
         self._session.announce(SnapshotTaken(record.uuid, record.name))
@@ -146,6 +149,13 @@ class RunningKeeper:
         self._files.forget_returns(returns - {chain[0] for chain in chains.values()})
         self._take_back()
         self._files.tidy()
+
+    def _settle_later(self) -> None:
+        """Settle now, or with the next call or the machine's end: the guest can go on with longer chains."""
+        try:
+            self._settle()
+        except RingOneError as error:
+            log.warning("%s goes on with images for the meantime: %s", self._files.machine.path, error)
 
     def _take_back(self) -> None:
         """Bring what the guest wrote to images that are only for the meantime to where it belongs."""
