@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,13 @@ def test_a_differencing_disk_stands_on_another(ok: VBoxManage, disk: Path) -> No
         (("--filename", "x.vdi"), 2, "Required parameter --size is missing"),
         (("--size", "8"), 2, "Required parameter --filename is missing"),
         (("--filename", "x", "--size", "8", "--format", "QED"), 1, "Medium format 'QED' cannot be created"),
-        (("--filename", "x", "--size", "8", "--variant", "Stream"), 1, "--variant stream is not supported"),
+        (("--filename", "x", "--size", "8", "--variant", "Split2G"), 1, "--variant split2g is not supported"),
+        (("--filename", "x", "--size", "8", "--variant", "Stream"), 1, "x.vdi"),
         (("--filename", "x", "--size", "8", "--variant", "Wet"), 2, "Invalid medium variant 'wet'"),
         (("--filename", "x", "--size", "0"), 2, "Invalid value '0'"),
         (("--filename", "no/such/folder/x.vdi", "--size", "8"), 1, "no/such/folder"),
     ],
-    ids=["exists", "no size", "no name", "format", "variant", "wrong variant", "empty", "folder"],
+    ids=["exists", "no size", "no name", "format", "variant", "variant of another format", "wrong variant", "empty", "folder"],
 )
 def test_what_cannot_be_created_is_refused(vbox: VBoxManage, disk: Path, words: tuple[str, ...], exit_code: int, message: str) -> None:
     answer = vbox("createmedium", "disk", *words)
@@ -121,6 +123,18 @@ def test_a_clone_reads_the_same_and_is_another_disk(ok: VBoxManage, tmp_path: Pa
     assert re.fullmatch(rf"Clone medium created in format 'VDI'\. UUID: {UUID.pattern}\n", answer.out)
     assert content(tmp_path / "two.vdi") == data
     assert shown(ok, "one.vdi")["UUID"] != shown(ok, "two.vdi")["UUID"]
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="other formats are made by qemu-img")
+@pytest.mark.parametrize(("format", "variant"), [("VMDK", "Standard"), ("VMDK", "Stream"), ("VHD", "Fixed"), ("QCOW2", "Standard")])
+def test_a_disk_goes_to_another_format_and_back(ok: VBoxManage, tmp_path: Path, format: str, variant: str) -> None:
+    data = b"\x3c" * (2 << 20)
+    (tmp_path / "raw.img").write_bytes(data)
+    ok("convertfromraw", "raw.img", "one.vdi")
+    ok("clonemedium", "one.vdi", f"two.{format.lower()}", "--format", format, "--variant", variant)
+    assert shown(ok, f"two.{format.lower()}")["Storage format"] == format
+    ok("clonemedium", f"two.{format.lower()}", "three.vdi", "--format", "VDI")
+    assert content(tmp_path / "three.vdi")[: len(data)] == data
 
 
 def test_a_clone_of_a_differencing_disk_is_whole(ok: VBoxManage, tmp_path: Path) -> None:

@@ -41,8 +41,8 @@ MAX_BYTES = 1 << 51
 STDIN = "stdin"
 COPY_BYTES = 1 << 20
 DEFAULT_FORMAT = "VDI"
-VARIANTS = {"standard": MediumVariant.STANDARD, "fixed": MediumVariant.FIXED, "diff": MediumVariant.DIFFERENCING}
-OTHER_VARIANTS = ("split2g", "stream", "esx", "formatted", "rawdisk")
+VARIANTS = {"standard": MediumVariant.STANDARD, "fixed": MediumVariant.FIXED, "diff": MediumVariant.DIFFERENCING, "stream": MediumVariant.STREAM}
+OTHER_VARIANTS = ("split2g", "esx", "formatted", "rawdisk")
 MEDIUM_TYPES = {kind.value.lower(): kind for kind in MediumType}
 
 

@@ -18,6 +18,7 @@ VARIANTS = {
     MediumVariant.STANDARD: "dynamic default",
     MediumVariant.FIXED: "fixed default",
     MediumVariant.DIFFERENCING: "differencing default",
+    MediumVariant.STREAM: "dynamic streamOptimized",
 }
 
 
