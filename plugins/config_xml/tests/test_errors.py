@@ -75,6 +75,11 @@ UNSUPPORTED = {
     "SATA with a disk": ("", disk("AHCI"), "storage controller 'C' of type AHCI has devices attached; accepted types: PIIX3, PIIX4, ICH6, I82078"),
     "SCSI with a disk": ("", disk("LsiLogic"), "of type LsiLogic has devices attached"),
     "a shareable disk": ("", disk(image_type="Shareable"), "image 'a.vdi' is of type Shareable; accepted: Normal, Immutable, Writethrough, Readonly"),
+    "an encrypted disk": (
+        "",
+        disk().replace('type="Normal"/>', 'type="Normal"><Property name="CRYPT/KeyId" value="key"/></HardDisk>'),
+        "image 'a.vdi' is encrypted; accepted: images that are not",
+    ),
     "an old SATA attachment": (
         "",
         f'<HardDiskAttachments><HardDiskAttachment hardDisk="{DISK}" bus="SATA" channel="0" device="0"/></HardDiskAttachments>',

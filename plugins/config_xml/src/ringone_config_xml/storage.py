@@ -26,6 +26,8 @@ UNMODELLED_CONTROLLERS = {
 }
 """Their drives are shown and kept; no machine with them is started."""
 ALL_CONTROLLERS = CONTROLLERS | UNMODELLED_CONTROLLERS
+ENCRYPTION = "CRYPT/KeyId"
+"""The property of a disk whose content VirtualBox has encrypted; the image does not say so itself."""
 PLACES = {"ide": (2, 2), "floppy": (1, 2), "sata": (30, 1), "scsi": (16, 1), "sas": (255, 1), "virtio-scsi": (256, 1), "usb": (8, 1), "nvme": (255, 1)}
 """Controller to (ports, devices a port)."""
 KINDS = {"HardDisk": DriveKind.DISK, "DVD": DriveKind.CDROM, "Floppy": DriveKind.FLOPPY}
@@ -155,6 +157,9 @@ def _with_image(document: Document, attachment: Attachment, drive: Drive, image:
     if image.type is MediumType.SHAREABLE:
         accepted = ", ".join(type.value for type in MediumType if type is not MediumType.SHAREABLE)
         document.problem(image.element, f"image {image.location.name!r} is of type {image.type.value}; accepted: {accepted}", UnsupportedError)
+    for each in (image, *image.below()):
+        if any(document.text(item, "name") == ENCRYPTION for item in document.find_all(each.element, "Property")):
+            document.problem(each.element, f"image {each.location.name!r} is encrypted; accepted: images that are not", UnsupportedError)
     return attrs.evolve(drive, mode=attached_mode(image)) if attachment.kind is DriveKind.DISK else drive
 
 
