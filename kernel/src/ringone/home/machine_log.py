@@ -59,8 +59,7 @@ class _LogFile(logging.FileHandler):
         self._left -= len(self.format(record)) + 1
         super().emit(record)
         if self._left <= 0:
-            self.stream.write(f"the log ends here, at {MAX_BYTES} bytes\n")
-            self.flush()
+            super().emit(logging.LogRecord("ringone", logging.INFO, "", 0, f"the log ends here, at {MAX_BYTES} bytes", None, None))
 
 
 class _Formatter(logging.Formatter):
