@@ -82,6 +82,20 @@ def test_copies_of_a_machine_run_at_once(home: Path, tmp_path: Path) -> None:
     assert b"right" in right
 
 
+def test_a_copy_of_a_snapshot_goes_on_from_it(home: Path, tmp_path: Path) -> None:
+    with Machine("echo", home=home) as vm:
+        vm.serial.wait_for(READY)
+        vm.serial.write("kept")
+        vm.screen.wait_for("kept")
+        assert vm.snapshots.take("then").online
+        assert [snapshot.name for snapshot in vm.snapshots.all()] == ["then"]
+    identity = copy_machine("echo", tmp_path / "copy", home=home, snapshot="then")
+    with Machine(HomePlace(uuid=identity, home=tmp_path / "copy", arguments=STAY)) as vm:
+        assert "kept" in vm.screen.text()
+        vm.serial.write("more")
+        vm.screen.wait_for("keptmore")
+
+
 DIE = """
 import os, signal, sys
 from pathlib import Path

@@ -10,7 +10,7 @@ import attrs
 import pytest
 from ringone.api.config import Drive, DriveKind, LinuxBoot, MachineConfig
 from ringone.api.errors import NotFoundError, RingOneError, UnknownNameError
-from ringone.api.media import AccessMode
+from ringone.api.media import AccessMode, NewMedium
 from ringone.api.settings import MachineSettings, MediumRecord, SnapshotRecord
 from ringone.client.copies import copy_machine
 from ringone.client.places import FilePlace, HomePlace, RunningPlace, answers, is_file, machine_settings, place_of
@@ -37,12 +37,15 @@ def debian(source: Path, registry: PluginRegistry) -> MachineConfig:
     disk, state = folder / "debian.vdi", folder / "Snapshots" / "then.sav"
     state.parent.mkdir(parents=True)
     state.write_bytes(b"state")
+    tools = registry.media_formats()["vdi"].tools
+    assert tools is not None
+    identity = tools.create(NewMedium(path=disk, capacity_bytes=1 << 20)).uuid
     drives = (
         Drive(kind=DriveKind.DISK, controller="ide", port=0, device=0, image=disk, format="vdi"),
         Drive(kind=DriveKind.CDROM, controller="ide", port=1, device=0, image=folder / "cd.iso", mode=AccessMode.READ_ONLY),
     )
     config = MachineConfig(name="debian", uuid=str(uuid.uuid4()), drives=drives, linux=LinuxBoot(kernel=folder / "vmlinuz", append="quiet"))
-    record = MediumRecord(uuid=str(uuid.uuid4()), location=disk, kind=DriveKind.DISK)
+    record = MediumRecord(uuid=identity, location=disk, kind=DriveKind.DISK)
     snapshot = SnapshotRecord(
         uuid=str(uuid.uuid4()),
         name="then",
@@ -118,6 +121,8 @@ def test_a_snapshots_copy_has_its_hardware_and_a_state_of_its_own(source: Path, 
     assert copied.state_file is not None
     assert tmp_path / "copies" in copied.state_file.parents
     assert copied.state_file.read_bytes() == b"state"
+    assert copied.config.drives[0].image is not None
+    assert copied.config.drives[0].image.is_file()
 
 
 def test_an_unknown_snapshot_gets_the_list(source: Path, debian: MachineConfig, tmp_path: Path) -> None:
