@@ -43,12 +43,17 @@ class FakeScreen:
         return "debian login:"
 
 
+class FakePlace:
+    def __init__(self, machine: str) -> None:
+        self.machine = machine
+        self.socket = f"socket of {machine}"
+
+
 class FakeMachine:
     history: ClassVar[list[str]] = []
 
-    def __init__(self, machine: str, *, home: Path | None = None) -> None:
-        self.name = str(machine)
-        self.home = home
+    def __init__(self, place: FakePlace) -> None:
+        self.name = place.machine
         self.state = MachineState.RUNNING
         self.screen = FakeScreen(self.history)
         self.serial = FakeSerial()

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 import ringone.client
 
-from plugins.pytest_ringone.tests.fake_machine import PNG, FakeMachine
+from plugins.pytest_ringone.tests.fake_machine import PNG, FakeMachine, FakePlace
 
 pytest_plugins = ["pytester"]
 
@@ -30,7 +30,8 @@ def history(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     copies = ModuleType("ringone.client.copies")
     monkeypatch.setattr(copies, "copy_machine", FakeMachine.copied, raising=False)
     monkeypatch.setitem(sys.modules, "ringone.client.copies", copies)
-    monkeypatch.setattr("ringone.client.places.place_of", lambda machine, home, arguments: machine)
+    monkeypatch.setattr("ringone.client.places.place_of", lambda machine, home, arguments: FakePlace(machine))
+    monkeypatch.setattr("ringone.client.places.answers", lambda socket: socket == "socket of running")
     monkeypatch.setattr(ringone.client, "Machine", FakeMachine)
     FakeMachine.history.clear()
     return FakeMachine.history
@@ -80,6 +81,14 @@ def test_disks_are_kept_where_asked_for(pytester: pytest.Pytester, history: list
     pytester.makepyfile("def test_one(machine): pass")
     pytester.runpytest("--ringone-machine=debian", "--ringone-disks=keep").assert_outcomes(passed=1)
     assert history == ["start debian", "checkpoint", "roll back to 7", "end debian"]
+
+
+def test_a_machine_that_runs_is_not_taken_over(pytester: pytest.Pytester, history: list[str]) -> None:
+    pytester.makepyfile("def test_one(machine): pass")
+    result = pytester.runpytest("--ringone-machine=running", "--ringone-disks=keep")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*LockedError: 'running' runs already; with disks=keep, tests need the machine for themselves, in one worker"])
+    assert history == []
 
 
 def test_a_machine_that_a_test_switched_off_runs_again_in_the_next(pytester: pytest.Pytester, history: list[str]) -> None:

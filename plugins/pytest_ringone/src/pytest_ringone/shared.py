@@ -9,7 +9,7 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringone.api.errors import DriverError, RingOneError
+from ringone.api.errors import DriverError, LockedError, RingOneError
 from ringone.api.events import MachineState
 
 from pytest_ringone.evidence import Capture, capture
@@ -86,11 +86,14 @@ class SharedMachine:
     def _started(self, life: contextlib.ExitStack) -> Machine:
         from ringone.client import Machine
         from ringone.client.copies import copy_machine
-        from ringone.client.places import STAY, place_of
+        from ringone.client.places import STAY, answers, place_of
 
         plan = self.plan
         if plan.disks is Disks.KEEP:
-            return Machine(place_of(plan.machine, plan.home, STAY))
+            place = place_of(plan.machine, plan.home, STAY)
+            if answers(place.socket):
+                raise LockedError(f"{plan.id!r} runs already; with disks={plan.disks.value}, tests need the machine for themselves, in one worker")
+            return Machine(place)
         folder = Path(life.enter_context(tempfile.TemporaryDirectory(prefix="ringone-")))
         return Machine(place_of(copy_machine(plan.machine, folder, home=plan.home, snapshot=plan.snapshot), folder, STAY))
 
