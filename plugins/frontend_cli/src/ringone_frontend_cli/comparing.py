@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 from ringone.api.config import ClockPolicy, DriverConfig, MachineConfig
-from ringone.api.drivers import BlockDevice, CharStream, DriverContext, HostDriverSpec, RemovableMedium
+from ringone.api.drivers import BlockDevice, CharStream, DriverContext, FixedDisk, HostDriverSpec, RemovableMedium
 from ringone.api.errors import ConfigError, RingOneError, StateError, UnsupportedError
 from ringone.api.events import MachineState
 from ringone.api.frontends import VmSession
@@ -121,7 +121,7 @@ def _cut_off(driver: DriverConfig, registry: PluginRegistry) -> DriverConfig:
     spec = registry.host_drivers().pick(driver.type, source=driver.source or driver.slot)
     if spec.kind is CharStream:
         return attrs.evolve(driver, instance=watching.Unconnected())
-    if spec.kind not in (BlockDevice, RemovableMedium) or driver.options.get("mode", AccessMode.PERSISTENT.value) != AccessMode.PERSISTENT.value:
+    if spec.kind not in (BlockDevice, FixedDisk, RemovableMedium) or driver.options.get("mode", AccessMode.PERSISTENT.value) != AccessMode.PERSISTENT.value:
         return driver
     if not _can_forget(spec):
         raise UnsupportedError(f"slot {driver.slot!r}: the driver {spec.name!r} cannot forget writes, which the next run would find", source=driver.source)
