@@ -279,8 +279,9 @@ class Engine:
             allowance -= self._used
 
     def _is_stuck(self, stop: Stop, start: int, allowance: int) -> bool:
-        """Whether the allowance was used up by a block that, it may be, changed its own code and was then begun anew: the engine counts it twice."""
-        return stop is _STOPPED and 0 < allowance <= self._used and self.env.q[Q_EIP] == start and not self._exit_request[0]
+        """Whether the allowance was used up by a single block that, it may be, changed its own code and was then begun anew: the engine counts it twice."""
+        one_block = 0 < allowance <= self._used <= PAGE_SIZE
+        return one_block and stop is _STOPPED and self.env.q[Q_EIP] == start and not self._exit_request[0]
 
     def _run(self, allowance: int) -> Stop:
         self.runs += 1
