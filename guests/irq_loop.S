@@ -1,10 +1,9 @@
 # A Multiboot kernel that does what kernels do most around interrupts: saves the flags, disables interrupts, enables or restores them, again and again.
-# It sets up paging and flat segments, runs the loop, and says so on COM1.
+# It sets up paging and flat segments, runs the loop ROUNDS times, and says so on COM1.
 
 .equ COM1, 0x3F8
 .equ LINE_STATUS, 5
 .equ TRANSMITTER_EMPTY, 0x20
-.equ ROUNDS, 200000
 .equ PAGE_PRESENT_WRITABLE_LARGE, 0x83
 .equ CR0_PG_WP, 0x80010000
 .equ CR4_PSE, 0x10

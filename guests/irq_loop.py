@@ -1,5 +1,5 @@
-"""``python -m guests.irq_loop``: builds a kernel that does little but enable and disable interrupts, and prints its path: the worst case for raw mode without
-patches. It ends with ``IRQ LOOP DONE`` on COM1."""
+"""``python -m guests.irq_loop [ROUNDS]``: builds a kernel that does little but enable and disable interrupts, and prints its path: the worst case for raw mode
+without patches. It ends with ``IRQ LOOP DONE`` on COM1."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from pathlib import Path
 from guests.cache import CACHE
 
 SOURCE = Path(__file__).with_suffix(".S")
-KERNEL = CACHE / "irq_loop" / "irq_loop.elf"
+ROUNDS = 200_000
 DONE = "IRQ LOOP DONE"
 
 
-def build() -> Path:
+def build(rounds: int = ROUNDS) -> Path:
     """The kernel's path, built anew if need be. Raises `CalledProcessError` where the compiler refuses."""
-    if not KERNEL.exists() or KERNEL.stat().st_mtime < SOURCE.stat().st_mtime:
-        KERNEL.parent.mkdir(parents=True, exist_ok=True)
-        program = KERNEL.with_suffix(".o")
-        _zig("cc", "-target", "x86-freestanding-none", "-march=i686", "-c", str(SOURCE), "-o", str(program))
-        _zig("ld.lld", "-m", "elf_i386", "--nmagic", "--image-base=0x100000", "-Ttext=0x100000", "--entry=start", str(program), "-o", str(KERNEL))
-    return KERNEL
+    kernel = CACHE / "irq_loop" / f"irq_loop-{rounds}.elf"
+    if not kernel.exists() or kernel.stat().st_mtime < SOURCE.stat().st_mtime:
+        kernel.parent.mkdir(parents=True, exist_ok=True)
+        program = kernel.with_suffix(".o")
+        _zig("cc", "-target", "x86-freestanding-none", "-march=i686", f"-Wa,--defsym,ROUNDS={rounds}", "-c", str(SOURCE), "-o", str(program))
+        _zig("ld.lld", "-m", "elf_i386", "--nmagic", "--image-base=0x100000", "-Ttext=0x100000", "--entry=start", str(program), "-o", str(kernel))
+    return kernel
 
 
 def _zig(*arguments: str) -> None:
@@ -29,4 +30,4 @@ def _zig(*arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    print(build())
+    print(build(*(int(argument) for argument in sys.argv[1:])))
