@@ -52,9 +52,7 @@ def server_sets(width: int, height: int, depth: int) -> tuple[int, bytes]:
     contents = {
         Set.GENERAL: struct.pack("<9H2B", OSMAJORTYPE_UNIX, 0, PROTOCOL_VERSION, 0, 0, extra, 0, 0, 0, 1, 1),
         Set.BITMAP: struct.pack("<9H2B2H", depth, 1, 1, 1, width, height, 0, 1, 1, 0, DRAW_ALLOW_SKIP_ALPHA, 1, 0),
-        Set.ORDER: struct.pack(
-            "<16sI6H32s2H2I4H", b"", 0, 1, 20, 0, 1, 0, NEGOTIATE_ORDER_SUPPORT | ZERO_BOUNDS_DELTAS_SUPPORT, b"", 0, 0, 0, 0, 0, 0, 0, 0
-        ),
+        Set.ORDER: struct.pack("<16sI6H32s2H2I4H", b"", 0, 1, 20, 0, 1, 0, NEGOTIATE_ORDER_SUPPORT | ZERO_BOUNDS_DELTAS_SUPPORT, b"", 0, 0, 0, 0, 0, 0, 0, 0),
         Set.POINTER: struct.pack("<3H", 1, POINTER_CACHE_SIZE, POINTER_CACHE_SIZE),
         Set.SHARE: struct.pack("<2H", 0, 0),
         Set.INPUT: struct.pack("<2H4I64s", input_flags, 0, 0, 0, 0, 0, b""),

@@ -19,6 +19,7 @@ from ringone_frontend_rdp.capabilities import ClientCapabilities
 from ringone_frontend_rdp.client_info import parse_client_info
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
 from ringone_frontend_rdp.input import InputEvent, parse_fast_path, parse_slow_path
+from ringone_frontend_rdp.ntlm import LogonError
 from ringone_frontend_rdp.x224 import Protocol, Refusal
 
 SHARE_ID = 0x000103EA
@@ -55,7 +56,9 @@ class CredSsp(Interface):
     @property
     def complete(self) -> bool: ...
     @property
-    def user(self) -> str | None: ...
+    def user(self) -> str: ...
+    @property
+    def unread(self) -> bytes: ...
     def receive(self, data: bytes) -> bytes: ...
 
 
@@ -95,11 +98,12 @@ Event = StartTls | Activated | Inputs | Refresh | OutputWanted | Closed
 @attrs.frozen(kw_only=True)
 class Security:
     """What a client must do to be let in. `accepted` are the protections, best first. `acceptor` makes NLA's server side; `password_fits` is asked where the
-    protection is TLS alone, None if anybody may come."""
+    protection is TLS alone, None if anybody may come; `has_room` of everybody who has shown who he is."""
 
     accepted: tuple[Protocol, ...]
     acceptor: Callable[[], CredSsp] | None = None
     password_fits: Callable[[str, str], bool] | None = None
+    has_room: Callable[[], bool] = lambda: True
 
     def choose(self, requested: int) -> Protocol | Refusal:
         for protocol in self.accepted:
@@ -134,6 +138,8 @@ class Connection:
                 raise ProtocolError("more than one PDU before TLS")
             if self.stage is Stage.CREDSSP:
                 self._receive_credssp()
+                if self.stage is Stage.CREDSSP:
+                    return
                 continue
             size = wire.pdu_size(self._buffer, LARGEST_PDU.get(self.stage, LARGEST_OTHER_PDU))
             if size is None or size > len(self._buffer):
@@ -208,10 +214,16 @@ class Connection:
         assert self._credssp is not None
         data = bytes(self._buffer)
         self._buffer.clear()
-        self._out += self._credssp.receive(data)
+        try:
+            self._out += self._credssp.receive(data)
+        except LogonError as error:
+            self._out += error.reply
+            self.stage = Stage.CLOSED
+            raise
         if not self._credssp.complete:
             return
-        self.user = self._credssp.user or ""
+        self.user = self._credssp.user
+        self._buffer += self._credssp.unread
         self._credssp = None
         if self.protocol is Protocol.HYBRID_EX:
             self._out += USER_AUTH_SUCCESS
@@ -251,12 +263,18 @@ class Connection:
         info = parse_client_info(data)
         if self.protocol is Protocol.SSL and self._security.password_fits is not None:
             if not self._security.password_fits(info.user, info.password):
-                self.stage = Stage.CAPABILITIES
-                self.close(ErrorInfo.SERVER_DENIED_CONNECTION)
+                self._deny()
                 raise AuthenticationError("wrong user or password")
             self.user = info.user
+        if not self._security.has_room():
+            self._deny()
+            raise ProtocolError("as many clients as may be are connected")
         self._send(licensing.valid_client())
         self._demand_active()
+
+    def _deny(self) -> None:
+        self.stage = Stage.CAPABILITIES
+        self.close(ErrorInfo.SERVER_DENIED_CONNECTION)
 
     def _demand_active(self) -> None:
         self._send(share.demand_active(SHARE_ID, self._user_id, self.width, self.height, self.depth))

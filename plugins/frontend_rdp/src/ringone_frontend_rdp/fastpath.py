@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -44,21 +44,19 @@ class Bitmap:
         return struct.pack("<9H", self.left, self.top, right, bottom, self.columns, self.height, self.depth, flags, len(self.data)) + self.data
 
 
-def bitmap_updates(bitmaps: Iterable[Bitmap]) -> bytes:
-    """As many in a PDU as it can hold."""
-    out = bytearray()
+def bitmap_updates(bitmaps: Iterable[Bitmap]) -> Iterator[bytes]:
+    """One PDU each time, of as many bitmaps as it can hold."""
     batch: list[bytes] = []
     size = HEADERS
     for bitmap in bitmaps:
         encoded = bitmap.encode()
         if size + len(encoded) > LARGEST_PDU:
-            out += _bitmap_pdu(batch)
+            yield _bitmap_pdu(batch)
             batch, size = [], HEADERS
         batch.append(encoded)
         size += len(encoded)
     if batch:
-        out += _bitmap_pdu(batch)
-    return bytes(out)
+        yield _bitmap_pdu(batch)
 
 
 def _bitmap_pdu(batch: list[bytes]) -> bytes:

@@ -156,9 +156,7 @@ def connect_response(client: ClientData, requested_protocols: int) -> bytes:
     )
     gcc = GCC_OBJECT_KEY + GCC_CREATE_RESPONSE + per_length(len(blocks)) + blocks
     parameters = b"".join(_ber_integer(value) for value in (22, 3, 0, 1, 0, 1, 65528, 2))
-    body = (
-        bytes((BER_ENUMERATED, 1, 0)) + _ber_integer(0) + _ber_element(bytes((BER_SEQUENCE,)), parameters) + _ber_element(bytes((BER_OCTET_STRING,)), gcc)
-    )
+    body = bytes((BER_ENUMERATED, 1, 0)) + _ber_integer(0) + _ber_element(bytes((BER_SEQUENCE,)), parameters) + _ber_element(bytes((BER_OCTET_STRING,)), gcc)
     return _ber_element(CONNECT_RESPONSE, body)
 
 

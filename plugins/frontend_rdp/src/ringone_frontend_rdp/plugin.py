@@ -1,1 +1,21 @@
 """What frontend_rdp offers to RingOne. Imports nothing heavy: the server is imported when a machine is given one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ringone.api.frontends import Frontend, FrontendSpec
+from ringone.api.hooks import hookimpl
+
+from ringone_frontend_rdp.config import RdpOptions
+
+
+def _create(options: RdpOptions) -> Frontend:
+    from ringone_frontend_rdp.frontend import RdpFrontend
+
+    return RdpFrontend(options)
+
+
+@hookimpl
+def ringone_frontends() -> Iterable[FrontendSpec]:
+    yield FrontendSpec(name="rdp", summary="the console for RDP clients", options=RdpOptions, create=_create)

@@ -1,0 +1,42 @@
+"""Wrong passwords, counted by the address that they come from: who guesses is kept waiting, longer each time."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+import attrs
+
+FREE = 5
+FIRST_WAIT_S = 5
+LONGEST_WAIT_S = 300
+MOST_ADDRESSES = 4096
+
+
+@attrs.define
+class _Failures:
+    count: int = 0
+    until: float = 0.0
+
+
+class Attempts:
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._failures: OrderedDict[str, _Failures] = OrderedDict()
+
+    def failed(self, address: str) -> None:
+        failures = self._failures.setdefault(address, _Failures())
+        self._failures.move_to_end(address)
+        failures.count += 1
+        if failures.count >= FREE:
+            failures.until = self._now() + min(FIRST_WAIT_S << min(failures.count - FREE, 16), LONGEST_WAIT_S)
+        if len(self._failures) > MOST_ADDRESSES:
+            self._failures.popitem(last=False)
+
+    def succeeded(self, address: str) -> None:
+        self._failures.pop(address, None)
+
+    def locked_out(self, address: str) -> bool:
+        failures = self._failures.get(address)
+        return failures is not None and self._now() < failures.until

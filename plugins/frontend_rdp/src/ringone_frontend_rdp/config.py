@@ -1,0 +1,62 @@
+"""Options of the frontend ``rdp``."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+from pathlib import Path
+from typing import Any
+
+import attrs
+from ringone.api.options import option
+
+MOST_CLIENTS = 64
+
+
+class Authentication(enum.Enum):
+    NONE = "none"
+    USERS = "users"
+
+
+class SecurityMethod(enum.Enum):
+    """`NEGOTIATE` takes NLA where the client can, TLS with the password inside otherwise."""
+
+    NEGOTIATE = "negotiate"
+    NLA = "nla"
+    TLS = "tls"
+
+
+def ports(text: str) -> range:
+    """``3389``, ``5000-5010``, or ``0`` for one that the host chooses."""
+    first, dash, last = text.partition("-")
+    if not (first.isascii() and first.isdigit()) or (dash and not (last.isascii() and last.isdigit())):
+        raise ValueError(f"{text!r}; accepted: a port, a range such as 5000-5010, or 0")
+    chosen = range(int(first), int(last or first) + 1)
+    if not chosen or chosen[-1] > 65535 or (chosen[0] == 0 and len(chosen) > 1):
+        raise ValueError(f"{text!r}; accepted: ports of 1 to 65535, or 0 alone")
+    return chosen
+
+
+def _is_ports(instance: Any, attribute: attrs.Attribute[str], value: str) -> None:
+    ports(value)
+
+
+def _is_address(instance: Any, attribute: attrs.Attribute[str], value: str) -> None:
+    ipaddress.ip_address(value)
+
+
+@attrs.frozen(kw_only=True)
+class RdpOptions:
+    port: str = option("3389", help="the port, a range of which the first free one is taken (5000-5010), or 0 for any free one", validator=_is_ports)
+    address: str = option("127.0.0.1", help="the address listened at; one that is not of this host alone needs auth=users", validator=_is_address)
+    auth: Authentication = option(Authentication.NONE, help="who may connect: none asks nobody, users asks for a user of the user database")
+    users: Path | None = option(None, help="the user database; the user's own where not given")
+    security: SecurityMethod = option(SecurityMethod.NEGOTIATE, help="nla, tls (for old clients), or negotiate: what the client can")
+    certificate: Path | None = option(None, help="certificate chain, PEM; the host's own, made once, where not given")
+    key: Path | None = option(None, help="the certificate's private key, PEM, without a password")
+    max_clients: int = option(4, help="how many clients may be connected at once", validator=[attrs.validators.ge(1), attrs.validators.le(MOST_CLIENTS)])
+    view_only: bool = option(False, help="show the screen, take no keys and no mouse")
+
+    @property
+    def is_loopback(self) -> bool:
+        return ipaddress.ip_address(self.address).is_loopback

@@ -1,0 +1,315 @@
+"""The server around the protocol: sockets, TLS, time limits, and the pump that brings the guest's picture to each client at the client's own pace.
+
+Everything here runs in one event loop. The machine's thread is asked for a frame at most `FRAMES_PER_S` times a second, and only while somebody looks; a client
+that reads slowly gets fewer frames, never a queue of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import attrs
+from ringone.api.console import Frame
+from ringone.api.errors import RingOneError
+from ringone.api.frontends import VmSession
+
+from ringone_frontend_rdp import fastpath, picture
+from ringone_frontend_rdp.attempts import Attempts
+from ringone_frontend_rdp.connection import Activated, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
+from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
+from ringone_frontend_rdp.guest_input import GuestInput
+from ringone_frontend_rdp.picture import Pixels
+
+T = TypeVar("T")
+
+FRAMES_PER_S = 30
+ENCODERS = 2
+NEGOTIATION_S = 5
+TLS_S = 10
+HANDSHAKE_S = 20
+STALLED_S = 30
+LAST_WORDS_S = 2
+MOST_UNKNOWN = 64
+"""Connections that have not got through the handshake; of more, the oldest is dropped."""
+READ_BYTES = 16 << 10
+OUTPUT_HIGH_WATER = 64 << 10
+LARGEST_DESKTOP = 8192
+KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
+
+_log = logging.getLogger("ringone.rdp")
+
+
+@attrs.frozen(kw_only=True)
+class ServerSettings:
+    tls: ssl.SSLContext
+    security: Security
+    max_clients: int
+    view_only: bool
+
+
+class Screen:
+    """The newest picture of the machine, looked at while it has viewers."""
+
+    def __init__(self, session: VmSession) -> None:
+        self.picture: Pixels | None = None
+        self.viewers: set[asyncio.Event] = set()
+        self.somebody_looks = asyncio.Event()
+        self._session = session
+        self._generation: int | None = None
+
+    async def look(self) -> Pixels:
+        frame = await on_machine(self._session, self._new_frame)
+        if frame is not None:
+            self._generation = frame.generation
+            self.picture = picture.pixels_of(frame)[:LARGEST_DESKTOP, :LARGEST_DESKTOP]
+            for viewer in self.viewers:
+                viewer.set()
+        assert self.picture is not None
+        return self.picture
+
+    async def watch(self) -> None:
+        """For as long as the machine can be asked."""
+        while True:
+            await self.somebody_looks.wait()
+            await self.look()
+            await asyncio.sleep(1 / FRAMES_PER_S)
+
+    def add(self, viewer: asyncio.Event) -> None:
+        self.viewers.add(viewer)
+        self.somebody_looks.set()
+
+    def remove(self, viewer: asyncio.Event) -> None:
+        self.viewers.discard(viewer)
+        if not self.viewers:
+            self.somebody_looks.clear()
+
+    def _new_frame(self) -> Frame | None:
+        return self._session.frame() if self._session.frame_generation() != self._generation else None
+
+
+class RdpServer:
+    def __init__(self, session: VmSession, settings: ServerSettings) -> None:
+        self.session = session
+        self.settings = settings
+        self.screen = Screen(session)
+        self.attempts = Attempts()
+        self.encoders = ThreadPoolExecutor(ENCODERS, "RDP encoder")
+        self.security = attrs.evolve(settings.security, has_room=self._has_room)
+        self._clients: dict[asyncio.Task[None], Client] = {}
+
+    async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
+        """Until `stop` or the machine's end; every client has been told then."""
+        server = await asyncio.start_server(self._connected, sock=listening, limit=READ_BYTES)
+        watching = asyncio.create_task(self.screen.watch())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
+        server.close()
+        for task in (watching, stopping, *self._clients):
+            task.cancel()
+        results = await asyncio.gather(watching, stopping, *self._clients, return_exceptions=True)
+        if isinstance(results[0], Exception) and not isinstance(results[0], RingOneError):
+            _log.error("the screen cannot be watched", exc_info=results[0])
+        self.encoders.shutdown(wait=False, cancel_futures=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        client = Client(self, reader, writer)
+        self._make_room()
+        self._clients[task] = client
+        try:
+            await client.run()
+        finally:
+            del self._clients[task]
+
+    def _make_room(self) -> None:
+        unknown = [task for task, client in self._clients.items() if not client.admitted]
+        if len(unknown) >= MOST_UNKNOWN:
+            unknown[0].cancel()
+
+    def _has_room(self) -> bool:
+        return sum(client.admitted for client in self._clients.values()) < self.settings.max_clients
+
+
+class Client:
+    """One connection, from its first byte to its last."""
+
+    def __init__(self, server: RdpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._server = server
+        self._reader, self._writer = reader, writer
+        self._address = str(writer.get_extra_info("peername", ("?",))[0])
+        self._connection: Connection | None = None
+        self._input = GuestInput(server.session)
+        self._wake = asyncio.Event()
+        self._shown: Pixels | None = None
+        self._wanted = True
+        self._activated = False
+        self._ended = ""
+
+    @property
+    def admitted(self) -> bool:
+        return self._connection is not None and Stage.CAPABILITIES <= self._connection.stage < Stage.CLOSED
+
+    async def run(self) -> None:
+        _keep_alive(self._writer)
+        pump = asyncio.create_task(self._pump())
+        try:
+            await self._converse(pump)
+        except AuthenticationError as error:
+            self._server.attempts.failed(self._address)
+            self._ended = f"not let in: {error}"
+        except ProtocolError as error:
+            self._ended = str(error)
+        except (TimeoutError, OSError, EOFError, RingOneError) as error:
+            self._ended = f"{type(error).__name__}: {error}"
+        except asyncio.CancelledError:
+            self._ended = "the server ends it"
+        except Exception:
+            self._ended = "a fault of the server's"
+            _log.exception("%s: the server failed", self._address)
+        finally:
+            pump.cancel()
+            self._server.screen.remove(self._wake)
+            await self._part()
+            _log.info("%s: disconnected: %s", self._address, self._ended)
+
+    async def _converse(self, pump: asyncio.Task[None]) -> None:
+        if self._server.attempts.locked_out(self._address):
+            raise ProtocolError("locked out after too many wrong passwords")
+        self._connection = await self._connect()
+        deadline = asyncio.get_running_loop().time() + NEGOTIATION_S
+        while not self._ended:
+            reading = asyncio.create_task(self._reader.read(READ_BYTES))
+            left = None if self._activated else max(0.0, deadline - asyncio.get_running_loop().time())
+            await asyncio.wait((reading, pump), timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            if not reading.done():
+                reading.cancel()
+                if pump.done():
+                    pump.result()
+                raise TimeoutError(f"too slow in stage {self._connection.stage.name}")
+            data = reading.result()
+            if not data:
+                raise EOFError("the client closed the connection")
+            try:
+                self._connection.receive(data)
+            finally:
+                self._flush()
+            if await self._handle_events():
+                deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
+            await self._drain()
+
+    async def _connect(self) -> Connection:
+        height, width, _ = (await self._server.screen.look()).shape
+        return Connection(self._server.security, width, height)
+
+    async def _handle_events(self) -> bool:
+        """Whether TLS has begun."""
+        assert self._connection is not None
+        tls = False
+        for event in self._connection.take_events():
+            match event:
+                case StartTls():
+                    await self._writer.start_tls(self._server.settings.tls, ssl_handshake_timeout=TLS_S)
+                    self._writer.transport.set_write_buffer_limits(OUTPUT_HIGH_WATER)
+                    self._connection.tls_established()
+                    tls = True
+                case Activated():
+                    self._begin()
+                case Inputs(events):
+                    if not self._server.settings.view_only:
+                        await on_machine(self._server.session, lambda given=events: self._input.handle(given))  # type: ignore[misc]
+                case Refresh():
+                    self._draw_anew()
+                case OutputWanted(wanted):
+                    self._wanted = wanted
+                    self._draw_anew()
+                case Closed(reason):
+                    self._ended = reason
+        return tls
+
+    def _begin(self) -> None:
+        assert self._connection is not None
+        if not self._activated:
+            self._activated = True
+            self._server.attempts.succeeded(self._address)
+            client, name = self._connection.client, self._connection.user or "nobody by name"
+            _log.info("%s: connected: %s, %s, %d bpp", self._address, name, self._connection.protocol.name, self._connection.depth)
+            assert client is not None
+            self._server.screen.add(self._wake)
+        self._draw_anew()
+
+    def _draw_anew(self) -> None:
+        self._shown = None
+        self._wake.set()
+
+    # --- output
+
+    async def _pump(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            connection, new = self._connection, self._server.screen.picture
+            if connection is None or connection.stage is not Stage.ACTIVE or not self._wanted or new is None:
+                continue
+            height, width, _ = new.shape
+            assert connection.capabilities is not None
+            if (width, height) != (connection.width, connection.height) and connection.capabilities.desktop_resize:
+                connection.resize(width, height)
+                self._flush()
+                await self._drain()
+                continue
+            await self._draw(connection, picture.fitted(new, connection.width, connection.height))
+
+    async def _draw(self, connection: Connection, new: Pixels) -> None:
+        old, self._shown = self._shown, new
+        loop = asyncio.get_running_loop()
+        encoded = await loop.run_in_executor(self._server.encoders, picture.updates, old, new, connection.depth)
+        for pdu in fastpath.bitmap_updates(encoded):
+            if connection.stage is not Stage.ACTIVE:
+                return
+            self._writer.write(pdu)
+            await self._drain()
+
+    def _flush(self) -> None:
+        assert self._connection is not None
+        if output := self._connection.take_output():
+            self._writer.write(output)
+
+    async def _drain(self) -> None:
+        try:
+            await asyncio.wait_for(self._writer.drain(), STALLED_S)
+        except TimeoutError:
+            self._writer.transport.abort()
+            raise TimeoutError("the client reads nothing") from None
+
+    async def _part(self) -> None:
+        with contextlib.suppress(RingOneError):
+            self._server.session.request(self._input.release_all)
+        if self._connection is not None:
+            self._connection.close(ErrorInfo.DISCONNECTED_BY_ADMINISTRATOR)
+            self._flush()
+        self._writer.close()
+        try:
+            await asyncio.wait_for(self._writer.wait_closed(), LAST_WORDS_S)
+        except (OSError, TimeoutError, asyncio.CancelledError):
+            self._writer.transport.abort()
+
+
+async def on_machine(session: VmSession, call: Callable[[], T]) -> T:
+    """Carry out `call` on the machine's thread; the event loop goes on meanwhile."""
+    return await asyncio.wrap_future(session.request(call))
+
+
+def _keep_alive(writer: asyncio.StreamWriter) -> None:
+    connected: socket.socket = writer.get_extra_info("socket")
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in KEEPALIVE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            connected.setsockopt(socket.IPPROTO_TCP, option, value)
