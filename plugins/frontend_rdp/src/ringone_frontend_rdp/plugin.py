@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from ringone.api.frontends import Frontend, FrontendSpec
 from ringone.api.hooks import hookimpl
@@ -19,3 +20,10 @@ def _create(options: RdpOptions) -> Frontend:
 @hookimpl
 def ringone_frontends() -> Iterable[FrontendSpec]:
     yield FrontendSpec(name="rdp", summary="the console for RDP clients", options=RdpOptions, create=_create)
+
+
+@hookimpl
+def ringone_cli_commands(app: Any) -> None:
+    from ringone_frontend_rdp.commands import commands
+
+    app.add_typer(commands)
