@@ -5,6 +5,7 @@ For a console of text at 1024x768, milliseconds to find what changed and to enco
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -68,7 +69,7 @@ CONTENTS = {"typing": _typing, "scrolling text": _scrolling, "full-screen change
 def _measure(pictures: list[Picture], encode: Callable[[list[Picture]], list[bytes]]) -> tuple[float, float, float]:
     """Medians: milliseconds to find, milliseconds to encode, bytes."""
     samples = []
-    for old, new in zip(pictures, pictures[1:], strict=False):
+    for old, new in itertools.pairwise(pictures):
         start = time.perf_counter()
         rects = dirty.tiles(old, new)
         found = time.perf_counter()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ringone_frontend_rdp.codecs import Picture, padded, planar
+from ringone_frontend_rdp.codecs import Picture, planar
 from ringone_frontend_rdp.codecs.planar import AlphaPlane
 
 SIZES = st.integers(1, 64)
@@ -94,12 +94,3 @@ def test_the_last_row_comes_first() -> None:
     picture = np.array([[[1, 2, 3]], [[11, 12, 13]]], dtype=np.uint8)
     red, green, blue = decode(planar.encode(picture), 2, 1)
     assert (red, green, blue) == ([[11], [1]], [[12], [2]], [[13], [3]])
-
-
-@pytest.mark.parametrize(("width", "columns"), [(1, 4), (4, 4), (5, 8), (63, 64), (64, 64)])
-def test_padding_repeats_the_last_column(width: int, columns: int) -> None:
-    picture = np.arange(2 * width * 3, dtype=np.uint8).reshape(2, width, 3)
-    result = padded(picture)
-    assert result.shape == (2, columns, 3)
-    assert np.array_equal(result[:, :width], picture)
-    assert (result[:, width:] == picture[:, -1:]).all()

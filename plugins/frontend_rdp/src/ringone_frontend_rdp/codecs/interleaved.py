@@ -58,8 +58,8 @@ def encode_all(pictures: Sequence[Picture]) -> list[bytes]:
 def reduced(picture: Picture) -> NDArray[np.uint16]:
     """5 bits of red, 6 of green, 5 of blue."""
     red, green, blue = picture.transpose(2, 0, 1)
-    pixels = (red & 0xF8).astype(np.uint16) << 8
-    pixels |= (green & 0xFC).astype(np.uint16) << 3
+    pixels: NDArray[np.uint16] = np.left_shift(red & 0xF8, 8, dtype=np.uint16)
+    pixels |= np.left_shift(green & 0xFC, 3, dtype=np.uint16)
     pixels |= blue >> 3
     return pixels
 
