@@ -54,7 +54,9 @@ class RdpOptions:
     security: SecurityMethod = option(SecurityMethod.NEGOTIATE, help="nla, tls (for old clients), or negotiate: what the client can")
     certificate: Path | None = option(None, help="certificate chain, PEM; the host's own, made once, where not given")
     key: Path | None = option(None, help="the certificate's private key, PEM, without a password")
-    max_clients: int = option(4, help="how many clients may be connected at once", validator=[attrs.validators.ge(1), attrs.validators.le(MOST_CLIENTS)])
+    max_clients: int = option(
+        4, help="how many clients may be connected at once", validator=attrs.validators.and_(attrs.validators.ge(1), attrs.validators.le(MOST_CLIENTS))
+    )
     view_only: bool = option(False, help="show the screen, take no keys and no mouse")
 
     @property

@@ -1,23 +1,23 @@
-"""From the guest's frames to bitmap updates: what differs from what a client already has, in tiles that every client takes.
+"""From the guest's frames to bitmaps: what differs from what a client already has, in tiles that every client takes.
 
-32 bits per pixel in planar form, 16 in interleaved form; a tile that its codec would make larger goes out as it is. Widths are padded to what compressed
-bitmaps must have.
+Tiles are planar with 32 bits a pixel, interleaved with 16; one that this would make larger goes out as it is. Widths are padded to what compressed bitmaps
+must have.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
 from ringone.api.console import Frame
 
+from ringone_frontend_rdp.codecs import dirty, interleaved, planar
+from ringone_frontend_rdp.codecs.dirty import Rect
 from ringone_frontend_rdp.fastpath import Bitmap
 
 Pixels = npt.NDArray[np.uint8]
 
-TILE = 64
 COLUMN_ALIGNMENT = 4
+NOTHING: Pixels = np.zeros((0, 0, 3), np.uint8)
 
 
 def pixels_of(frame: Frame) -> Pixels:
@@ -34,18 +34,12 @@ def fitted(picture: Pixels, width: int, height: int) -> Pixels:
     return desktop
 
 
-def changed_tiles(old: Pixels | None, new: Pixels) -> Iterator[tuple[int, int]]:
-    """(left, top) of each tile in which the pictures, of equal size, differ."""
-    height, width, _ = new.shape
-    rows, columns = -(-height // TILE), -(-width // TILE)
-    if old is None:
-        differs = np.ones((rows, columns), bool)
-    else:
-        padded = np.zeros((rows * TILE, columns * TILE), bool)
-        padded[:height, :width] = (old != new).any(axis=2)
-        differs = padded.reshape(rows, TILE, columns, TILE).any(axis=(1, 3))
-    for row, column in np.argwhere(differs):
-        yield int(column) * TILE, int(row) * TILE
+def updates(old: Pixels, new: Pixels, depth: int, alpha: planar.AlphaPlane) -> list[Bitmap]:
+    """What turns a client's picture into the new one; everything where `old` is `NOTHING`."""
+    tiles = dirty.tiles(old, new)
+    padded = [_padded(tile.cut(new)) for tile in tiles]
+    streams = planar.encode_all(padded, alpha) if depth == 32 else interleaved.encode_all(padded)
+    return [_bitmap(tile, pixels, depth, stream) for tile, pixels, stream in zip(tiles, padded, streams, strict=True)]
 
 
 def raw(tile: Pixels, depth: int) -> bytes:
@@ -55,18 +49,24 @@ def raw(tile: Pixels, depth: int) -> bytes:
         words = np.zeros((*tile.shape[:2], 4), np.uint8)
         words[:, :, :3] = flipped[:, :, ::-1]
         return words.tobytes()
-    red, green, blue = (flipped[:, :, channel].astype("<u2") for channel in range(3))
-    return ((red >> 3) << 11 | (green >> 2) << 5 | blue >> 3).astype("<u2").tobytes()
+    return interleaved.reduced(flipped).astype("<u2").tobytes()
 
 
-def bitmap(picture: Pixels, left: int, top: int, depth: int) -> Bitmap:
-    tile = picture[top : top + TILE, left : left + TILE]
-    height, width, _ = tile.shape
-    padding = -width % COLUMN_ALIGNMENT
-    padded = np.pad(tile, ((0, 0), (0, padding), (0, 0)), "edge") if padding else tile
-    return Bitmap(left=left, top=top, width=width, height=height, columns=width + padding, depth=depth, compressed=False, data=raw(padded, depth))
+def _padded(tile: Pixels) -> Pixels:
+    padding = -tile.shape[1] % COLUMN_ALIGNMENT
+    return np.pad(tile, ((0, 0), (0, padding), (0, 0)), "edge") if padding else tile
 
 
-def updates(old: Pixels | None, new: Pixels, depth: int) -> list[Bitmap]:
-    """What turns a client's picture into the new one; everything where `old` is None."""
-    return [bitmap(new, left, top, depth) for left, top in changed_tiles(old, new)]
+def _bitmap(tile: Rect, pixels: Pixels, depth: int, stream: bytes) -> Bitmap:
+    height, columns, _ = pixels.shape
+    compressed = len(stream) < height * columns * depth // 8
+    return Bitmap(
+        left=tile.left,
+        top=tile.top,
+        width=tile.width,
+        height=tile.height,
+        columns=columns,
+        depth=depth,
+        compressed=compressed,
+        data=stream if compressed else raw(pixels, depth),
+    )

@@ -22,6 +22,7 @@ from ringone.api.frontends import VmSession
 
 from ringone_frontend_rdp import fastpath, picture
 from ringone_frontend_rdp.attempts import Attempts
+from ringone_frontend_rdp.codecs.planar import AlphaPlane
 from ringone_frontend_rdp.connection import Activated, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
 from ringone_frontend_rdp.guest_input import GuestInput
@@ -148,7 +149,7 @@ class Client:
         self._connection: Connection | None = None
         self._input = GuestInput(server.session)
         self._wake = asyncio.Event()
-        self._shown: Pixels | None = None
+        self._shown = picture.NOTHING
         self._wanted = True
         self._activated = False
         self._ended = ""
@@ -246,7 +247,7 @@ class Client:
         self._draw_anew()
 
     def _draw_anew(self) -> None:
-        self._shown = None
+        self._shown = picture.NOTHING
         self._wake.set()
 
     # --- output
@@ -270,7 +271,9 @@ class Client:
     async def _draw(self, connection: Connection, new: Pixels) -> None:
         old, self._shown = self._shown, new
         loop = asyncio.get_running_loop()
-        encoded = await loop.run_in_executor(self._server.encoders, picture.updates, old, new, connection.depth)
+        assert connection.capabilities is not None
+        alpha = AlphaPlane.LEFT_OUT if connection.capabilities.skip_alpha else AlphaPlane.OPAQUE
+        encoded = await loop.run_in_executor(self._server.encoders, picture.updates, old, new, connection.depth, alpha)
         for pdu in fastpath.bitmap_updates(encoded):
             if connection.stage is not Stage.ACTIVE:
                 return
