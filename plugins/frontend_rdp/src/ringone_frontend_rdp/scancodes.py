@@ -1,0 +1,79 @@
+"""Key events of RDP clients ([MS-RDPBCGR] 2.2.8.1.1.3.1.1.1 and 2.2.8.1.2.2.1) as scan codes of set 1.
+
+A release is passed on only for a key that is down: clients send Tab's when they get the focus, and a release of a key that another window has seen going down.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ringone_frontend_rdp.input import KeyEvent
+
+BREAK, E0, E1 = 0x80, 0xE0, 0xE1
+NO_KEYS = frozenset((0x00, E0 & ~BREAK, E1 & ~BREAK))
+"""Their break codes would be a keyboard's error code and prefixes."""
+
+PAUSE = bytes((E1, 0x1D, 0x45, E1, 0x9D, 0xC5))
+"""The key that has no release. Clients send it as Ctrl with the flag EXTENDED1 and a plain Num Lock, down, and both again, up."""
+CTRL, NUM_LOCK, CAPS_LOCK, SCROLL_LOCK = 0x1D, 0x45, 0x3A, 0x46
+
+LOCKS = {0: SCROLL_LOCK, 1: NUM_LOCK, 2: CAPS_LOCK}
+"""By bit: of a Synchronize event, and of a keyboard's LEDs."""
+
+
+@attrs.define
+class Keys:
+    """One client's keyboard."""
+
+    _down: dict[tuple[int, bool], None] = attrs.field(factory=dict, init=False)
+    """Code and whether it is extended, in the order in which they went down."""
+    _in_pause: bool = attrs.field(default=False, init=False)
+
+    def codes(self, event: KeyEvent) -> bytes:
+        """What the guest's keyboard sends for it: nothing for what is no key or is up already."""
+        if event.extended1:
+            return self._pause(event)
+        key = (event.code, event.extended)
+        if event.released:
+            if key not in self._down:
+                return b""
+            del self._down[key]
+            return _set1(*key, BREAK)
+        if self._in_pause and key == (NUM_LOCK, False):
+            self._in_pause = False
+            return b""
+        self._in_pause = False
+        if event.code in NO_KEYS or event.code & BREAK:
+            return b""
+        self._down[key] = None
+        return _set1(*key)
+
+    def lose(self, event: KeyEvent) -> None:
+        """A press that the guest has no room for: it gets no release either, but that of a key that was down already."""
+        key = (event.code, event.extended)
+        was_down = key in self._down
+        self.codes(event)
+        if not was_down:
+            self._down.pop(key, None)
+
+    def release_all(self) -> bytes:
+        """The last key that went down comes up first."""
+        codes = b"".join(_set1(*key, BREAK) for key in reversed(self._down))
+        self._down.clear()
+        self._in_pause = False
+        return codes
+
+    def _pause(self, event: KeyEvent) -> bytes:
+        if event.released or event.code != CTRL:
+            return b""
+        self._in_pause = True
+        return PAUSE
+
+
+def lock_strokes(locks: int, leds: int) -> bytes:
+    """The lock keys by which a guest's keyboard differs from the client's, struck."""
+    return b"".join(bytes((code, code | BREAK)) for bit, code in LOCKS.items() if (locks ^ leds) >> bit & 1)
+
+
+def _set1(code: int, extended: bool, direction: int = 0) -> bytes:
+    return bytes((E0, code | direction)) if extended else bytes((code | direction,))
