@@ -1,0 +1,340 @@
+"""The server on real sockets: TLS, limits of time, size and number, and clients that behave badly while another one does not notice."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from ringone.api.console import Frame
+from ringone.api.errors import ConfigError, DriverError
+from ringone_frontend_rdp import server
+from ringone_frontend_rdp.attempts import FREE, Attempts
+from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, ports
+from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.users import UserDatabase
+from ringone_frontend_rdp.x224 import Protocol
+
+from plugins.frontend_rdp.tests import rdp_client as client
+
+LIMIT_S = 20
+
+
+class Machine:
+    """A session that is as real as a console needs it."""
+
+    def __init__(self) -> None:
+        self.config = SimpleNamespace(name="test")
+        self.generation = 1
+        self.size = (640, 480)
+        self.codes = b""
+
+    def request(self, call: Callable[[], Any]) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_result(call())
+        return future
+
+    def frame_generation(self) -> int:
+        return self.generation
+
+    def frame(self) -> Frame:
+        width, height = self.size
+        return Frame(self.generation, width, height, bytes((self.generation % 256,)) * (width * height * 3))
+
+    def put_scancodes(self, codes: bytes) -> None:
+        self.codes += codes
+
+    def keyboard_pending(self) -> int:
+        return 0
+
+    def keyboard_leds(self) -> int:
+        return 0
+
+    def move_mouse(self, *_: int) -> None:
+        pass
+
+
+class Peer:
+    """A client on a socket."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), LIMIT_S)
+
+    def start_tls(self) -> Peer:
+        self.socket.sendall(client.connection_request())
+        assert self.socket.recv(64)[11] == 2
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        self.socket = context.wrap_socket(self.socket)
+        return self
+
+    def log_on(self, **info: str) -> Peer:
+        self.start_tls()
+        for pdu in client.conversation():
+            self.socket.sendall(client.client_info(**info) if pdu == client.client_info() else pdu)
+            if pdu is client.FONT_LIST:
+                break
+        return self
+
+    def read_until(self, wanted: Callable[[bytes], bool]) -> bytes:
+        """PDUs until one that is wanted."""
+        while True:
+            head = self._take(2)
+            size = struct.unpack(">H", self._take(2))[0] if head[0] == 3 else (head[1] & 0x7F) << 8 | self._take(1)[0]
+            body = self._take(size - (4 if head[0] == 3 else 3))
+            if wanted(head[:1] + body):
+                return body
+
+    def read_picture(self) -> bytes:
+        return self.read_until(lambda pdu: pdu[0] == 0)
+
+    def is_closed(self) -> bool:
+        """By the server, some time."""
+        with contextlib.suppress(OSError):
+            while self.socket.recv(65536):
+                pass
+        return True
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def _take(self, size: int) -> bytes:
+        taken = b""
+        while len(taken) < size:
+            more = self.socket.recv(size - len(taken))
+            if not more:
+                raise EOFError
+            taken += more
+        return taken
+
+
+@pytest.fixture
+def guest() -> Machine:
+    return Machine()
+
+
+@pytest.fixture
+def serve(guest: Machine, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    monkeypatch.setenv("RINGONE_HOME", str(tmp_path_factory.getbasetemp() / "rdp-home"))
+    with contextlib.ExitStack() as stack:
+
+        def start(**options: Any) -> int:
+            frontend = RdpFrontend(RdpOptions(**{"port": "0", **options}))
+            frontend.start(guest)  # type: ignore[arg-type]
+            stack.callback(frontend.stop)
+            return frontend.port
+
+        yield start
+
+
+@pytest.fixture
+def connect(serve: Callable[..., int]) -> Iterator[Callable[[int], Peer]]:
+    with contextlib.ExitStack() as stack:
+
+        def new(port: int) -> Peer:
+            peer = Peer(port)
+            stack.callback(peer.close)
+            return peer
+
+        yield new
+
+
+Serve = Callable[..., int]
+Connect = Callable[[int], Peer]
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_client_gets_the_picture_and_what_changes_of_it(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve()).log_on()
+    peer.read_picture()
+    guest.generation += 1
+    peer.read_picture()
+
+
+def test_keys_reach_the_guest_and_come_up_when_the_client_vanishes(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve()).log_on()
+    peer.socket.sendall(client.FAST_PATH_KEY_A)
+    eventually(lambda: guest.codes == b"\x1e")
+    peer.close()
+    eventually(lambda: guest.codes == b"\x1e\x9e")
+
+
+def test_other_size_is_announced(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve()).log_on()
+    peer.read_picture()
+    guest.size, guest.generation = (800, 600), 2
+    announced = struct.pack("<HH6H", 2, 28, 32, 1, 1, 1, 800, 600)
+    assert announced in peer.read_until(lambda pdu: announced in pdu)
+
+
+def test_suppressed_output_comes_again_when_it_is_wanted(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve()).log_on()
+    peer.read_picture()
+    peer.socket.sendall(client.SUPPRESS_OUTPUT + client.ALLOW_OUTPUT)
+    peer.read_picture()
+
+
+def test_view_only_console_takes_no_keys(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve(view_only=True)).log_on()
+    peer.socket.sendall(client.FAST_PATH_KEY_A + client.REFRESH_RECT)
+    peer.read_picture()
+    assert guest.codes == b""
+
+
+def test_several_share_a_console_up_to_the_limit(serve: Serve, connect: Connect) -> None:
+    port = serve(max_clients=2)
+    first, second = (connect(port).log_on() for _ in range(2))
+    first.read_picture()
+    second.read_picture()
+    with pytest.raises((EOFError, OSError)):
+        connect(port).log_on().read_picture()
+    first.socket.sendall(client.REFRESH_RECT)
+    first.read_picture()
+    first.close()
+
+    def gets_in() -> bool:
+        with contextlib.suppress(EOFError, OSError):
+            connect(port).log_on().read_picture()
+            return True
+        return False
+
+    eventually(gets_in)
+
+
+def test_wrong_passwords_lock_an_address_out(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    UserDatabase(users).set_password("alice", "secret")
+    port = serve(auth=Authentication.USERS, users=users)
+    for _ in range(FREE):
+        with contextlib.suppress(EOFError, OSError):
+            connect(port).log_on(password="wrong").read_picture()
+            raise AssertionError("let in")
+    assert connect(port).socket.recv(1) == b""
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x03", b"GET / HTTP/1.0\r\n\r\n", client.connection_request()], ids=["nothing", "a-byte", "http", "no-tls"])
+def test_who_does_not_get_on_is_dropped(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr(server, "NEGOTIATION_S", 0.2)
+    monkeypatch.setattr(server, "TLS_S", 0.2)
+    peer = connect(serve())
+    peer.socket.sendall(sent)
+    assert peer.is_closed()
+
+
+def test_who_stops_in_mid_handshake_is_dropped(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "HANDSHAKE_S", 0.2)
+    peer = connect(serve()).start_tls()
+    peer.socket.sendall(client.connect_initial()[:-1])
+    assert peer.is_closed()
+
+
+def test_client_that_reads_nothing_is_dropped_and_others_do_not_notice(serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "STALLED_S", 0.5)
+    port = serve()
+    stalled, reading = (connect(port).log_on() for _ in range(2))
+    stalled.socket.sendall(client.FAST_PATH_KEY_A)
+
+    def noise() -> Frame:
+        width, height = guest.size
+        return Frame(guest.generation, width, height, bytes(hash((guest.generation, n)) % 256 for n in range(997)) * (width * height * 3 // 997 + 1))
+
+    def frame() -> Frame:
+        made = noise()
+        return Frame(made.generation, made.width, made.height, made.pixels[: made.width * made.height * 3])
+
+    monkeypatch.setattr(guest, "frame", frame)
+    end = time.monotonic() + LIMIT_S
+    while b"\x9e" not in guest.codes:
+        assert time.monotonic() < end
+        guest.generation += 1
+        reading.read_picture()
+
+
+def test_idle_connections_keep_nobody_out(serve: Serve, connect: Connect) -> None:
+    port = serve()
+    for _ in range(150):
+        connect(port)
+    connect(port).log_on().read_picture()
+
+
+def test_many_come_and_go(serve: Serve, connect: Connect) -> None:
+    port = serve()
+    for _ in range(20):
+        peer = connect(port).log_on()
+        peer.read_picture()
+        peer.socket.sendall(client.DISCONNECT)
+        assert peer.is_closed()
+
+
+def test_end_of_the_console_is_told(guest: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
+    frontend = RdpFrontend(RdpOptions(port="0"))
+    frontend.start(guest)  # type: ignore[arg-type]
+    peer = Peer(frontend.port).log_on()
+    peer.read_picture()
+    frontend.stop()
+    assert peer.read_until(lambda pdu: pdu.endswith(b"\x21\x80"))
+    peer.close()
+
+
+def test_first_free_port_of_a_range_is_taken(serve: Serve) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        first = taken.getsockname()[1]
+        assert serve(port=f"{first}-{first + 20}") > first
+        with pytest.raises(DriverError, match="in use"):
+            serve(port=str(first))
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "5-", "70000", "10-5", "0-5", "٣"])
+def test_bad_ports_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="accepted"):
+        ports(text)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"address": "0.0.0.0"}, {"address": "::"}, {"certificate": Path("c.pem")}, {"security": SecurityMethod.NLA}],
+    ids=["everywhere", "everywhere-v6", "no-key", "nla-without-users"],
+)
+def test_options_that_do_not_go_together_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="accepted"):
+        RdpFrontend(RdpOptions(**options))
+
+
+def test_waiting_grows_with_every_wrong_password_and_ends() -> None:
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+    for _ in range(FREE - 1):
+        attempts.failed("a")
+    assert not attempts.locked_out("a")
+    attempts.failed("a")
+    assert attempts.locked_out("a") and not attempts.locked_out("b")
+    now[0] = 6
+    assert not attempts.locked_out("a")
+    attempts.failed("a")
+    now[0] = 12
+    assert attempts.locked_out("a")
+    now[0] = 17
+    assert not attempts.locked_out("a")
+    attempts.succeeded("a")
+    attempts.failed("a")
+    assert not attempts.locked_out("a")
+
+
+def test_protocol_numbers_are_those_of_the_wire() -> None:
+    assert [int(each) for each in (Protocol.SSL, Protocol.HYBRID, Protocol.HYBRID_EX)] == [1, 2, 8]
