@@ -83,6 +83,20 @@ def test_a_binding_without_a_whole_nonce_is_refused(nonce: bytes | None) -> None
         Client(nonce=nonce).log_on(acceptor())
 
 
+def test_a_nonce_that_changes_is_refused() -> None:
+    client, server = Client(), acceptor()
+    client.send(server, TSRequest(6, nego_tokens=NegoData(client.context.step() or b""), client_nonce=bytes(32)))
+    with pytest.raises(ProtocolError, match="second CredSSP nonce"):
+        client.send(server, TSRequest(6, pub_key_auth=bytes(48), client_nonce=bytes(31) + b"1"))
+
+
+def test_a_client_that_offers_too_little_is_told_at_once() -> None:
+    server = acceptor()
+    with pytest.raises(LogonError, match="EXTENDED_SESSION_SECURITY") as caught:
+        server.receive(TSRequest(6, nego_tokens=NegoData(b"NTLMSSP\0\x01\0\0\0\x07\x82\x00\x62" + bytes(16))).pack())
+    assert LOGON_FAILURE in caught.value.reply
+
+
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_wrong_password_is_answered_as_windows_does(protocol: str) -> None:
     error = refused(Client(protocol=protocol, password="wrong"))

@@ -57,6 +57,39 @@ def test_an_account_does_not_show_its_hash() -> None:
     assert repr(Account("alice", b"secret")) == "Account(name='alice')"
 
 
+def answered(user: str = "alice") -> tuple[NtlmAcceptor, bytearray]:
+    """An acceptor, and the client's answer to its challenge."""
+    acceptor = NtlmAcceptor(OneUser())
+    client = spnego.client(user, PASSWORD, protocol="ntlm")
+    return acceptor, bytearray(client.step(acceptor.challenge(client.step() or b"")) or b"")
+
+
+def test_an_answer_counts_once() -> None:
+    acceptor, answer = answered()
+    acceptor.authenticate(bytes(answer))
+    with pytest.raises(ProtocolError, match="before it has begun"):
+        acceptor.authenticate(bytes(answer))
+
+
+@pytest.mark.parametrize("at", [20, 28, 36, 52], ids=["response", "domain", "user", "key"])
+@pytest.mark.parametrize("field", [b"\xff\xff\xff\xff\x58\0\0\0", b"\x10\0\x10\0\xff\xff\xff\xff"], ids=["long", "far"])
+def test_fields_behind_the_end_are_refused(at: int, field: bytes) -> None:
+    acceptor, answer = answered()
+    answer[at : at + 8] = field
+    with pytest.raises(ProtocolError, match="behind its end"):
+        acceptor.authenticate(bytes(answer))
+
+
+def test_names_that_are_no_text_or_too_long_are_refused() -> None:
+    acceptor, answer = answered()
+    answer[answer.index("alice".encode("utf-16-le")) + 1] = 0xD8
+    with pytest.raises(ProtocolError, match="no UTF-16"):
+        acceptor.authenticate(bytes(answer))
+    acceptor, answer = answered("a" * 300)
+    with pytest.raises(ProtocolError, match="name of 600 bytes"):
+        acceptor.authenticate(bytes(answer))
+
+
 # --- SPNEGO with another mechanism first, as of a client in a domain
 
 
