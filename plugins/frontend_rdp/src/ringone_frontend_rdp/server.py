@@ -166,10 +166,11 @@ class Client:
         except AuthenticationError as error:
             self._server.attempts.failed(self._address)
             self._ended = f"not let in: {error}"
+            _log.warning("%s: %s", self._address, self._ended)
         except ProtocolError as error:
             self._ended = str(error)
-        except (TimeoutError, OSError, EOFError, RingOneError) as error:
-            self._ended = f"{type(error).__name__}: {error}"
+        except (OSError, RingOneError) as error:
+            self._ended = self._ended or str(error) or type(error).__name__
         except asyncio.CancelledError:
             self._ended = "the server ends it"
         except Exception:
@@ -197,7 +198,8 @@ class Client:
                 raise TimeoutError(f"too slow in stage {self._connection.stage.name}")
             data = reading.result()
             if not data:
-                raise EOFError("the client closed the connection")
+                self._ended = "the client closed the connection"
+                return
             try:
                 self._connection.receive(data)
             finally:
