@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ringone_frontend_rdp.connection import Activated, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage
+from ringone_frontend_rdp.credssp import Acceptor
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
 from ringone_frontend_rdp.input import KeyEvent
 from ringone_frontend_rdp.x224 import Protocol
 
 from plugins.frontend_rdp.tests import rdp_client as client
+from plugins.frontend_rdp.tests.nla_client import OneUser
 
 ANYBODY = Security(accepted=(Protocol.SSL,))
 ALICE = Security(accepted=(Protocol.SSL,), password_fits=lambda user, password: (user, password) == ("alice", "secret"))
@@ -345,3 +347,15 @@ def test_noise_as_data_pdu_is_harmless(kind: int, body: bytes) -> None:
     except ProtocolError:
         return
     assert made.stage is Stage.ACTIVE
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.binary(max_size=300), der=st.booleans())
+def test_noise_is_harmless_where_a_logon_is_due(data: bytes, der: bool) -> None:
+    made = connection(Security(accepted=(Protocol.HYBRID,), acceptor=lambda: Acceptor(OneUser(), b"key")))
+    client.through_negotiation(made, Protocol.HYBRID)
+    try:
+        made.receive(b"\x30\x82" + struct.pack(">H", len(data)) + data if der else data)
+    except ProtocolError:
+        return
+    assert made.stage is Stage.CREDSSP

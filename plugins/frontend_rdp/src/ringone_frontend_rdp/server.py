@@ -115,7 +115,9 @@ class RdpServer:
         for task in (watching, stopping, *self._clients):
             task.cancel()
         results = await asyncio.gather(watching, stopping, *self._clients, return_exceptions=True)
-        if isinstance(results[0], Exception) and not isinstance(results[0], RingOneError):
+        if isinstance(results[0], RingOneError):
+            _log.info("the console ends: %s", results[0])
+        elif isinstance(results[0], Exception):
             _log.error("the screen cannot be watched", exc_info=results[0])
         self.encoders.shutdown(wait=False, cancel_futures=True)
 
