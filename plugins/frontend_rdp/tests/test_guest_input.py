@@ -90,6 +90,17 @@ def test_guest_that_reads_no_keys_gets_no_endless_queue_and_no_stuck_key(guest: 
     assert guest.codes.endswith(b"\xb0")
 
 
+def test_locks_that_change_without_end_fill_no_queue(guest: Guest, given: GuestInput) -> None:
+    guest.reads = False
+    given.handle([SynchronizeEvent(number % 8) for number in range(1000)])
+    assert len(guest.codes) < MOST_PENDING + 8
+
+
+def test_lock_key_that_its_client_also_tells_is_struck_once(guest: Guest, given: GuestInput) -> None:
+    given.handle([key(0x3A), key(0x3A, released=True), SynchronizeEvent(0b100)])
+    assert guest.codes == b"\x3a\xba"
+
+
 def test_machine_that_is_off_takes_nothing(guest: Guest, given: GuestInput) -> None:
     guest.runs = False
     given.handle([key(0x1E)])

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from ringone_frontend_rdp.input import KeyEvent, parse_fast_path, parse_slow_path
-from ringone_frontend_rdp.scancodes import NO_KEYS, PAUSE, Keys, lock_strokes
+from ringone_frontend_rdp.scancodes import NO_KEYS, PAUSE, Keys
 from ringone_frontend_rdp.wire import Reader
 
-A, TAB, LEFT_CTRL, NUM_LOCK, ARROW_UP = 0x1E, 0x0F, 0x1D, 0x45, 0x48
+A, TAB, LEFT_CTRL, NUM_LOCK, CAPS_LOCK, ARROW_UP = 0x1E, 0x0F, 0x1D, 0x45, 0x3A, 0x48
 EVENTS = st.builds(KeyEvent, st.integers(0, 255), st.booleans(), st.booleans(), st.booleans())
 
 
@@ -91,7 +91,34 @@ def test_a_pause_that_is_lost_is_no_num_lock() -> None:
     ("locks", "leds", "codes"), [(0, 0, ""), (7, 7, ""), (1, 0, "46c6"), (2, 0, "45c5"), (4, 0, "3aba"), (0, 4, "3aba"), (5, 3, "45c5 3aba")], ids=str
 )
 def test_lock_keys_are_struck_where_they_differ(locks: int, leds: int, codes: str) -> None:
-    assert lock_strokes(locks, leds) == bytes.fromhex(codes)
+    keys = Keys()
+    keys.see(leds)
+    assert keys.lock_strokes(locks) == bytes.fromhex(codes)
+
+
+@pytest.mark.parametrize("guest_is_slow", [True, False], ids=["slow", "quick"])
+def test_a_lock_that_the_client_tells_after_its_stroke_is_not_struck_again(guest_is_slow: bool) -> None:
+    keys = Keys()
+    for locks in (4, 0, 4, 0):
+        keys.see(before := locks ^ 4)
+        keys.codes(down(CAPS_LOCK))
+        keys.codes(up(CAPS_LOCK))
+        keys.see(before if guest_is_slow else locks)
+        assert keys.lock_strokes(locks) == b""
+
+
+def test_a_guest_without_leds_is_not_struck_again_and_again() -> None:
+    keys = Keys()
+    assert [keys.lock_strokes(4) for _ in range(3)] == [b"\x3a\xba", b"", b""]
+
+
+def test_a_lock_key_that_repeats_or_is_lost_turns_its_lock_once_or_not() -> None:
+    keys = Keys()
+    keys.lose(down(CAPS_LOCK))
+    assert keys.lock_strokes(0) == b""
+    for _ in range(4):
+        keys.codes(down(CAPS_LOCK))
+    assert keys.lock_strokes(4) == b""
 
 
 @given(st.lists(EVENTS))

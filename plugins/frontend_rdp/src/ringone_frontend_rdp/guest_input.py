@@ -12,7 +12,7 @@ from ringone.api.errors import StateError
 from ringone.api.frontends import VmSession
 
 from ringone_frontend_rdp.input import InputEvent, KeyEvent, MouseEvent, SynchronizeEvent
-from ringone_frontend_rdp.scancodes import Keys, lock_strokes
+from ringone_frontend_rdp.scancodes import Keys
 
 MOST_PENDING = 256
 
@@ -59,16 +59,20 @@ class GuestInput:
                 self._synchronize(locks)
 
     def _key(self, event: KeyEvent) -> None:
-        if not event.released and self._session.keyboard_pending() > MOST_PENDING:
+        self._keys.see(self._session.keyboard_leds())
+        if not event.released and self._has_no_room():
             self._keys.lose(event)
         else:
             self._put(self._keys.codes(event))
 
     def _synchronize(self, locks: int) -> None:
-        """LEDs say what the guest's locks are only when it has taken all its keys."""
+        self._keys.see(self._session.keyboard_leds())
         self._put(self._keys.release_all())
-        if not self._session.keyboard_pending():
-            self._put(lock_strokes(locks, self._session.keyboard_leds()))
+        if not self._has_no_room():
+            self._put(self._keys.lock_strokes(locks))
+
+    def _has_no_room(self) -> bool:
+        return self._session.keyboard_pending() > MOST_PENDING
 
     def _put(self, codes: bytes) -> None:
         if codes:

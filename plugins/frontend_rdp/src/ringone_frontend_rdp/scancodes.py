@@ -17,17 +17,29 @@ PAUSE = bytes((E1, 0x1D, 0x45, E1, 0x9D, 0xC5))
 """The key that has no release. Clients send it as Ctrl with the flag EXTENDED1 and a plain Num Lock, down, and both again, up."""
 CTRL, NUM_LOCK, CAPS_LOCK, SCROLL_LOCK = 0x1D, 0x45, 0x3A, 0x46
 
-LOCKS = {0: SCROLL_LOCK, 1: NUM_LOCK, 2: CAPS_LOCK}
-"""By bit: of a Synchronize event, and of a keyboard's LEDs."""
+LOCKS = {SCROLL_LOCK: 1 << 0, NUM_LOCK: 1 << 1, CAPS_LOCK: 1 << 2}
+"""Their bits in a Synchronize event and in a keyboard's LEDs"""
 
 
 @attrs.define
 class Keys:
-    """One client's keyboard."""
+    """One client's keyboard.
+
+    A guest sets its LEDs some time after a lock key was struck, or never. Until they change, its locks are taken to be what the strokes made of them: clients
+    tell theirs right after each stroke.
+    """
 
     _down: dict[tuple[int, bool], None] = attrs.field(factory=dict, init=False)
     """Code and whether it is extended, in the order in which they went down."""
     _in_pause: bool = attrs.field(default=False, init=False)
+    _leds: int = attrs.field(default=0, init=False)
+    _struck: int = attrs.field(default=0, init=False)
+    """Locks that were turned since the LEDs changed."""
+
+    def see(self, leds: int) -> None:
+        """The guest's LEDs, before each event."""
+        if leds != self._leds:
+            self._leds, self._struck = leds, 0
 
     def codes(self, event: KeyEvent) -> bytes:
         """What the guest's keyboard sends for it: nothing for what is no key or is up already."""
@@ -45,14 +57,17 @@ class Keys:
         self._in_pause = False
         if event.code in NO_KEYS or event.code & BREAK:
             return b""
+        if key not in self._down and not event.extended:
+            self._struck ^= LOCKS.get(event.code, 0)
         self._down[key] = None
         return _set1(*key)
 
     def lose(self, event: KeyEvent) -> None:
         """A press that the guest has no room for: it gets no release either, but that of a key that was down already."""
         key = (event.code, event.extended)
-        was_down = key in self._down
+        was_down, struck = key in self._down, self._struck
         self.codes(event)
+        self._struck = struck
         if not was_down:
             self._down.pop(key, None)
 
@@ -63,16 +78,17 @@ class Keys:
         self._in_pause = False
         return codes
 
+    def lock_strokes(self, locks: int) -> bytes:
+        """The lock keys that bring the guest's locks to the client's, struck."""
+        differing = locks ^ self._leds ^ self._struck
+        self._struck ^= differing
+        return b"".join(bytes((code, code | BREAK)) for code, bit in LOCKS.items() if differing & bit)
+
     def _pause(self, event: KeyEvent) -> bytes:
         if event.released or event.code != CTRL:
             return b""
         self._in_pause = True
         return PAUSE
-
-
-def lock_strokes(locks: int, leds: int) -> bytes:
-    """The lock keys by which a guest's keyboard differs from the client's, struck."""
-    return b"".join(bytes((code, code | BREAK)) for bit, code in LOCKS.items() if (locks ^ leds) >> bit & 1)
 
 
 def _set1(code: int, extended: bool, direction: int = 0) -> bytes:
