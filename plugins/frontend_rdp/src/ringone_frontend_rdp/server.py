@@ -11,6 +11,7 @@ import contextlib
 import logging
 import socket
 import ssl
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -30,7 +31,9 @@ from ringone_frontend_rdp.picture import Pixels
 
 T = TypeVar("T")
 
-FRAMES_PER_S = 30
+FRAMES_PER_S = 60
+GUEST_SHARE = 0.1
+"""How much of the machine's time may be spent on pictures: dear ones are taken less often."""
 ENCODERS = 2
 NEGOTIATION_S = 5
 TLS_S = 10
@@ -64,6 +67,7 @@ class Screen:
         self.somebody_looks = asyncio.Event()
         self._session = session
         self._generation: int | None = None
+        self._cost_s = 0.0
 
     async def look(self) -> Pixels:
         frame = await on_machine(self._session, self._new_frame)
@@ -80,7 +84,7 @@ class Screen:
         while True:
             await self.somebody_looks.wait()
             await self.look()
-            await asyncio.sleep(1 / FRAMES_PER_S)
+            await asyncio.sleep(max(1 / FRAMES_PER_S, self._cost_s / GUEST_SHARE))
 
     def add(self, viewer: asyncio.Event) -> None:
         self.viewers.add(viewer)
@@ -92,7 +96,10 @@ class Screen:
             self.somebody_looks.clear()
 
     def _new_frame(self) -> Frame | None:
-        return self._session.frame() if self._session.frame_generation() != self._generation else None
+        started = time.perf_counter()
+        frame = self._session.frame() if self._session.frame_generation() != self._generation else None
+        self._cost_s = time.perf_counter() - started
+        return frame
 
 
 class RdpServer:
