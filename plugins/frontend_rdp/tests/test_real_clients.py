@@ -1,0 +1,122 @@
+"""Any picture, of any size, is the same on the screens of the real clients; every key they have arrives."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import pytest
+from ringone.api.frontends import VmSession
+from ringone_frontend_rdp.codecs import Picture
+from ringone_frontend_rdp.config import RdpOptions
+from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.scancodes import PAUSE
+
+from plugins.frontend_rdp.tests.desk import PROGRAMS, Console, Desk, new_desk, wait_until
+
+pytestmark = pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}")
+
+EXACT, RGB565 = 0, 7
+XFREERDP = "xfreerdp /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing"
+CLIENTS = {
+    "xfreerdp": (XFREERDP, EXACT),
+    "xfreerdp-16bpp": (XFREERDP + " /bpp:16", RGB565),
+    "rdesktop": ("rdesktop -u nobody -a 32 127.0.0.1:{port}", EXACT),
+    "rdesktop-16bpp": ("rdesktop -u nobody -a 16 127.0.0.1:{port}", RGB565),
+}
+
+SIZES = {"VGA text": (720, 400), "VBE": (1024, 768), "CGA": (320, 200), "odd": (641, 479), "one tile": (200, 200)}
+
+X_FIRST_KEYCODE = 8
+KEY_PATIENCE_S = 2
+EXTENDED_KEYS = {96: 0x1C, 97: 0x1D, 98: 0x35, 99: 0x37, 100: 0x38, 102: 0x47, 103: 0x48, 104: 0x49, 105: 0x4B, 106: 0x4D, 107: 0x4F, 108: 0x50, 109: 0x51}
+EXTENDED_KEYS |= {110: 0x52, 111: 0x53, 125: 0x5B, 126: 0x5C, 127: 0x5D}
+PAUSE_KEY = 119
+KEYS = {
+    **{code: bytes((code, code | 0x80)) for code in range(1, 89) if code not in (84, 85)},
+    **{code: bytes((0xE0, set1, 0xE0, set1 | 0x80)) for code, set1 in EXTENDED_KEYS.items()},
+    PAUSE_KEY: PAUSE,
+}
+"""Numbers of Linux's input-event-codes.h, which are those of set 1 for the keys of the PC/XT keyboard, and what the keys send."""
+
+
+@pytest.fixture
+def console() -> Console:
+    return Console()
+
+
+@pytest.fixture
+def port(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+    monkeypatch.setenv("RINGONE_HOME", str(tmp_path / "ringone"))
+    frontend = RdpFrontend(RdpOptions(port="0"))
+    frontend.start(cast(VmSession, console))
+    yield frontend.port
+    frontend.stop()
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with new_desk(tmp_path) as desk:
+        yield desk
+
+
+def drawings(width: int, height: int) -> Iterator[Picture]:
+    """Noise, shades, stripes and dots: what run lengths and differences go wrong with."""
+    generator = np.random.default_rng(width)
+    noise = generator.integers(0, 256, (height, width, 3), dtype=np.uint8)
+    y, x = np.mgrid[:height, :width]
+    shades = np.stack([x, y, x + y], axis=-1).astype(np.uint8)
+    stripes = np.where((x // 5 + y // 3 & 1)[:, :, None] == 0, noise[:1], noise[:, :1])
+    yield noise
+    yield shades
+    yield stripes
+    yield np.where(generator.random((height, width, 1)) < 0.001, noise, stripes)
+
+
+def wait_until_shown(desk: Desk, picture: Picture, tolerance: int) -> None:
+    height, width, _ = picture.shape
+
+    def difference() -> int:
+        return int(np.abs(desk.picture(width, height).astype(int) - picture).max())
+
+    wait_until(lambda: difference() <= tolerance, lambda: f"{width}x{height}: the screen differs by {difference()}, the client {desk.has_client()=}")
+
+
+def struck(console: Console, desk: Desk, number: int, wanted: bytes) -> bytes:
+    console.keys.clear()
+    desk.strike([X_FIRST_KEYCODE + number])
+    with contextlib.suppress(AssertionError):
+        wait_until(lambda: len(console.keys) >= len(wanted), lambda: "", KEY_PATIENCE_S)
+    return bytes(console.keys)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_clients_show_what_the_machine_shows(console: Console, port: int, desk: Desk, client: str) -> None:
+    """In the size they connect with and in all that follow."""
+    command, tolerance = CLIENTS[client]
+    if not shutil.which(command.split()[0]):
+        pytest.skip(f"needs {command.split()[0]}")
+    connected = False
+    for size in SIZES.values():
+        for picture in drawings(*size):
+            console.show(picture)
+            if not connected:
+                desk.connect(command.format(port=port))
+                connected = True
+            wait_until_shown(desk, picture, tolerance)
+
+
+@pytest.mark.skipif(not shutil.which("xfreerdp"), reason="needs xfreerdp")
+def test_every_key_of_the_keyboard_arrives(console: Console, port: int, desk: Desk) -> None:
+    picture = next(drawings(*SIZES["VGA text"]))
+    console.show(picture)
+    desk.connect(XFREERDP.format(port=port))
+    wait_until_shown(desk, picture, EXACT)
+    desk.focus()
+    console.keys.clear()
+    missed = {number: arrived.hex(" ") for number, codes in KEYS.items() if (arrived := struck(console, desk, number, codes)) != codes}
+    assert not missed
