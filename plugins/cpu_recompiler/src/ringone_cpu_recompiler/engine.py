@@ -7,7 +7,7 @@ SYSCALL. The rules that keep it right:
   at ``MMIO_BASE + G``.
 * Self-modifying code. Unicorn forgets to watch a page for writes once a store went through a TLB entry without X. So once a page has been fetched from,
   every writable entry for it carries X too (slow but right), and its first fetch flushes the TLB. A page that is written again and again without being
-  fetched has its translations dropped and becomes plain data again.
+  fetched has its translations dropped and becomes plain data again, but not under a block in it, which would not notice that it changes itself.
 * Stops happen at the start of a translation block, before any of it ran (`stubs`). `no_exit_request` keeps the translator from testing for exits after
   every load and store, where an exit would run the instruction twice; it also halves the time of memory-heavy code.
 """

@@ -8,11 +8,11 @@ from __future__ import annotations
 import array
 from collections.abc import Callable
 
-from ringone.api.memory import PAGE_SHIFT, PhysicalMemory
+from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, PhysicalMemory
 
 from ringone_cpu_recompiler import binding
 from ringone_cpu_recompiler.binding import Unicorn
-from ringone_cpu_recompiler.env import D_HFLAGS, D_LIMIT, GDT, LDT, Q_BASE, TR, Env
+from ringone_cpu_recompiler.env import CS, D_HFLAGS, D_LIMIT, GDT, LDT, Q_BASE, Q_EIP, TR, Env
 from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, CLASS_WRITABLE, PAGES, Pages
 from ringone_cpu_recompiler.paging import FETCH, PTE_NX, PTE_W, READ, WRITE, GuestFault, Paging
@@ -110,7 +110,8 @@ class TlbFills:
 
     def _rights_to_code_page(self, page: int, frame: int, access: int, rights: int) -> int:
         """PROT bits for a data access. Where it is mapped no-execute, has a view, which fetches must not get around, or its patience is over, the page becomes
-        data on a write."""
+        data on a write. Where only its patience is over and the block that writes may lie in it, it stays code with more patience: the block would not notice
+        without X that it changes what it runs next."""
         if access == READ:
             return binding.PROT_READ if rights & PTE_NX or self._vmm.active else binding.PROT_READ | binding.PROT_EXEC
         if not self._vmm.has_view(page):
@@ -120,9 +121,20 @@ class TlbFills:
                 return binding.UC_PROT_ALL
             longer = self._next_patience.get(frame, _DATA_AGAIN_AFTER) * 8
             self._next_patience[frame] = longer if longer <= _LONGEST_PATIENCE else 0
+            if not rights & PTE_NX and self._may_be_running(page):
+                self.patience[frame] = self._next_patience[frame]
+                return binding.UC_PROT_ALL
         self._drop_translations(page)
         self._classes[page] &= ~CLASS_FETCHED
         return binding.PROT_READ | binding.PROT_WRITE
+
+    def _may_be_running(self, page: int) -> bool:
+        """Whether what is left of the block that runs may lie in a guest-physical page. EIP is in that block, which may reach into a second page."""
+        address = self._env.q[Q_BASE[CS]] + self._env.q[Q_EIP] & 0xFFFFFFFF
+        if self._vmm.contains(address):
+            return False
+        found = self._paging.locate(address)
+        return found < 0 or page in (found, self._paging.locate(address + PAGE_SIZE & 0xFFFFFFFF))
 
     def _is_system_access(self, address: int) -> bool:
         """Whether a user-mode access that the page tables forbid is really the processor reading a descriptor table or the TSS, which it does
