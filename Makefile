@@ -2,7 +2,7 @@
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-packaging fuzz oracle kill test-guests bench lint docs clean
+.PHONY: help demo test test-packaging fuzz oracle kill test-guests test-rdp bench lint docs clean
 
 help: ## this list
 	@grep -E '^[a-z-]+: ## ' Makefile | sed 's/: ## /\t/' | expand -t 18
@@ -13,7 +13,7 @@ demo: ## boot the demo guest and show its console and report
 
 test: ## the fast tests
 	@tools/setup tests
-	$(BIN)/pytest -q -n auto -m "not guest and not packaging"
+	$(BIN)/pytest -q -n auto -m "not guest and not packaging and not rdp_client"
 
 test-packaging: ## build wheels, install them elsewhere and use them
 	@tools/setup
@@ -33,7 +33,11 @@ kill: ## kill processes that change snapshots and settings, two hundred times
 
 test-guests: ## boot real operating systems
 	@tools/setup guests
-	$(BIN)/pytest -q -n 2 --dist loadfile -m guest tests
+	$(BIN)/pytest -q -n 2 --dist loadfile -m "guest and not rdp_client" tests
+
+test-rdp: ## show the console to FreeRDP and rdesktop
+	@tools/setup rdp
+	$(BIN)/pytest -q -m rdp_client plugins/frontend_rdp tests/test_rdp.py
 
 bench: ## compare with QEMU
 	@tools/setup bench

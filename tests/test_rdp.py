@@ -27,6 +27,7 @@ from tests.conftest import Boot
 
 PROGRAMS = ("Xvfb", "xfreerdp", "rdesktop", "xdotool", "import")
 pytestmark = [
+    pytest.mark.rdp_client,
     pytest.mark.guest,
     pytest.mark.skipif(not all(shutil.which(program) for program in PROGRAMS), reason=f"needs {', '.join(PROGRAMS)}"),
 ]

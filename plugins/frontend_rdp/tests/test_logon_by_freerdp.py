@@ -20,7 +20,7 @@ from ringone_frontend_rdp.ntlm import LogonError
 
 from plugins.frontend_rdp.tests.nla_client import PASSWORD, OneUser
 
-pytestmark = pytest.mark.skipif(not (shutil.which("xfreerdp") and shutil.which("Xvfb")), reason="needs xfreerdp and Xvfb")
+pytestmark = [pytest.mark.rdp_client, pytest.mark.skipif(not (shutil.which("xfreerdp") and shutil.which("Xvfb")), reason="needs xfreerdp and Xvfb")]
 
 CONFIRM_HYBRID = bytes.fromhex("030000130ed000001234000201080002000000")
 LIMIT_S = 30

@@ -18,7 +18,7 @@ from ringone_frontend_rdp.scancodes import PAUSE
 
 from plugins.frontend_rdp.tests.desk import PROGRAMS, Console, Desk, new_desk, wait_until
 
-pytestmark = pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}")
+pytestmark = [pytest.mark.rdp_client, pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}")]
 
 EXACT, RGB565 = 0, 7
 XFREERDP = "xfreerdp /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing"
