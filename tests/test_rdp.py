@@ -76,7 +76,7 @@ class Desk:
             self._xdotool("key", {"\n": "Return", " ": "space"}.get(character, character))
 
     def picture(self, width: int, height: int) -> Image.Image:
-        shot = subprocess.run(("import", "-window", "root", "png:-"), env=self._environment(), capture_output=True, check=True).stdout
+        shot = subprocess.run(("import", "-window", "root", "png:-"), env=self._environment(), capture_output=True, check=True, timeout=LIMIT_S).stdout
         return Image.open(io.BytesIO(shot)).convert("RGB").crop((0, 0, width, height))
 
     def exit_code(self) -> int:
@@ -89,7 +89,7 @@ class Desk:
             self.client.wait()
 
     def _xdotool(self, *arguments: str) -> str:
-        return subprocess.run(("xdotool", *arguments), env=self._environment(), capture_output=True, text=True, check=True).stdout
+        return subprocess.run(("xdotool", *arguments), env=self._environment(), capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "DISPLAY": self.display, "HOME": str(self.home)}
