@@ -27,8 +27,8 @@ STACK, STACK_END = 0x30000, 0x32000
 READ_ONLY = 0x40000
 CODE, CODE_END = 0x100000, 0x102000
 REGION = CODE + 0x800
-STATE, PATCH = 0xFF3FE000, 0xFF300000
-WRITABLE = (BOOT, DATA, STACK, STACK + 0x1000, STATE)
+STATE, PATCH = 0xFF3FC000, 0xFF300000
+WRITABLE = (BOOT, DATA, STACK, STACK + 0x1000, *range(STATE, STATE + state_page.SIZE, 0x1000))
 READABLE = (GDT, READ_ONLY, CODE, CODE + 0x1000, PATCH)
 
 KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA, OTHER_CODE, BOOT_CODE, BOOT_DATA, BASED_DATA = 0x08, 0x10, 0x1B, 0x23, 0x28, 0x30, 0x38, 0x43
@@ -225,6 +225,7 @@ def state_page_of(guest: Guest) -> bytes:
         state_page.PENDING: IF if guest.pending else 0,
         state_page.KERNEL_CS: KERNEL_CODE,
         state_page.SYSEXIT_CS: USER_CODE,
+        state_page.FLAT_DATA: USER_DATA,
         state_page.CR0: CR0,
         state_page.CR2: CR2,
         state_page.CR3: PAGE_DIRECTORY,

@@ -193,6 +193,35 @@ def test_control_and_debug_registers_come_from_the_state_page(source: str, data:
     compare(assemble(f"mov {target}, {source}", REGION), data.draw(guests()))
 
 
+@pytest.mark.parametrize("filled", [True, False], ids=["filled", "not_filled"])
+@given(data=st.data())
+def test_invlpg_asks_for_the_vmm_only_where_something_was_filled(filled: bool, data: st.DataObject) -> None:
+    base = data.draw(st.sampled_from(["eax", "ecx", "edx", "ebx", "ebp", "esi", "edi"]))
+    guest = data.draw(guests())
+    flushes = data.draw(ANY_WORD)
+    region = guest.registers[["eax", "ecx", "edx", "ebx", "esp", "ebp", "esi", "edi"].index(base)] >> 22
+    words = {state_page.FLUSHES: flushes, state_page.FILLED + 4 * region: flushes if filled else flushes ^ data.draw(st.integers(1, 0xFFFFFFFF))}
+    known = guest.data_segments or base == "ebp"
+    compare(assemble(f"invlpg [{base}]", REGION), attrs.evolve(guest, words=words), gate=filled or not known)
+
+
+@given(data=st.data())
+def test_invlpg_asks_for_the_vmm_where_the_base_of_ds_is_not_known(data: st.DataObject) -> None:
+    guest = data.draw(guests(registers=st.integers(0, 0x3FFFFF)))
+    words = {state_page.FLAT_DATA: data.draw(st.sampled_from([KERNEL_DATA, 0x10000])), state_page.FLUSHES: 1, state_page.FILLED: 0}
+    compare(assemble("invlpg [eax]", REGION), attrs.evolve(guest, words=words), gate=True)
+
+
+@given(data=st.data())
+def test_invlpg_of_any_operand_is_patched_or_left_to_the_vmm(data: st.DataObject) -> None:
+    operand = data.draw(st.sampled_from(OPERANDS + SHORT_OPERANDS))
+    unfilled = {state_page.FLUSHES: 1, **dict.fromkeys(range(state_page.FILLED, state_page.FLUSHES, 4), 0)}
+    guest = attrs.evolve(data.draw(guests()), words=unfilled)
+    segment = operand[:2] if ":" in operand else "ds"
+    known = guest.data_segments or "bp" in operand or "esp" in operand
+    compare(assemble(f"invlpg {operand}", REGION), guest, gate=segment not in ("ds", "ss") or (segment == "ds" and not known))
+
+
 LEAVES = st.sampled_from([0, 1, 4, 7, 0x80000000, 0xFFFFFFFF])
 SUBLEAVES = st.sampled_from([0, 1, 0xFFFFFFFF])
 ROWS = st.lists(st.tuples(LEAVES, SUBLEAVES, ANY_WORD, ANY_WORD, ANY_WORD, ANY_WORD), max_size=state_page.CPUID_ROWS - 1)

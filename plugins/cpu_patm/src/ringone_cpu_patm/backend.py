@@ -53,6 +53,7 @@ class PatmBackend(RecompilerBackend):
         self._memory = VmmMemory()
         self._world = UnicornWorld(self._engine)
         self._world.map(self._memory.address, vmm_memory.SIZE)
+        self._world.keep_filled_regions(self._memory.filled_regions)
         self._shadow = DescriptorShadow(self._world, self._memory)
         self._patches = PatchManager(self._world, self._memory, lambda: context.code_scanner("csam"))
         self._windows = WindowManager(self._world)
@@ -216,9 +217,6 @@ class PatmBackend(RecompilerBackend):
             return
         d = self._env.d
         ring0 = d[D_HFLAGS] & HF_CPL == 1
-        if ring0 and vector == _VECTOR_GP and self._emulator.invalidate_page():
-            self._traps["invlpg"] += 1
-            return
         self._leave()
         if d[D_EXCEPTION_IS_INT] or (vector != _VECTOR_GP and vector not in _SELECTOR_FAULTS):
             super().exception(vector)

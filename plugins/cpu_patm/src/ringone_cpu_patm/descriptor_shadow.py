@@ -27,10 +27,13 @@ LONG = 1 << 21
 """The L bit, in the high doubleword."""
 _W_SYSEXIT_CS = state_page.SYSEXIT_CS // 4
 _W_KERNEL_CS = state_page.KERNEL_CS // 4
+_W_FLAT_DATA = state_page.FLAT_DATA // 4
 _NO_SELECTOR = 0x10000
 """Equal to no selector."""
 _FLAT_KERNEL_CODE = ((0x0000FFFF, 0x00CF9B00 | RAISED), (0x0000FFFF, 0x00CF9900 | RAISED))
 """Base 0, 4 GiB, 32 bits, present, accessed: readable or not."""
+_BASE_LOW, _BASE_HIGH = 0xFFFF0000, 0xFF0000FF
+"""The bits of a descriptor's two words that hold the base."""
 _D_SYSENTER_CS = layout.SYSENTER_CS // 4
 
 
@@ -73,6 +76,8 @@ class DescriptorShadow:
         self.limits = (-1, -1)
         """Of the shadow GDT and LDT; -1 for none."""
         self._taken: list[int] = []
+        self._data = 0
+        self._state[_W_FLAT_DATA] = _NO_SELECTOR
         self.rebuilds = 0
         self.writes = 0
 
@@ -122,6 +127,7 @@ class DescriptorShadow:
             self._world.watch(page, Watch.TELL)
             self._taken.append(page)
         self._world.flush_tlb()
+        self._forget_data()
         self._places = places
         self.limits = (gdt_limit, ldt_limit)
         for size, shadow in ((gdt_limit + 1, vmm_memory.GDT), (ldt_limit + 1, vmm_memory.LDT)):
@@ -152,6 +158,8 @@ class DescriptorShadow:
                 self._copy(shadow, place.linear + shadow - place.shadow & 0xFFFFFFFF)
                 if shadow == vmm_memory.GDT + self._kernel_cs:
                     self._state[_W_KERNEL_CS] = _NO_SELECTOR
+                if shadow == vmm_memory.GDT + (self._data & 0xFFF8):
+                    self._forget_data()
         self.show_sysexit()
 
     def show_kernel_cs(self, selector: int) -> None:
@@ -160,6 +168,22 @@ class DescriptorShadow:
         known = not selector & 4 and offset + 7 <= self.limits[0] and struct.unpack_from("<II", self._gdt, offset) in _FLAT_KERNEL_CODE
         self._state[_W_KERNEL_CS] = selector if known else _NO_SELECTOR
         self._kernel_cs = offset
+
+    def show_data(self, selector: int, base: int) -> None:
+        """Tell patches for which selector in DS, which now holds this one with this base, the base is 0: it, while its descriptor says so too, else none."""
+        if base:
+            self._forget_data()
+        elif selector != self._data:
+            self._forget_data()
+            offset = selector & 0xFFF8
+            if offset and not selector & 4 and offset + 7 <= self.limits[0]:
+                low, high = struct.unpack_from("<II", self._gdt, offset)
+                if high & DESC_P and not low & _BASE_LOW and not high & _BASE_HIGH:
+                    self._data = self._state[_W_FLAT_DATA] = selector
+
+    def _forget_data(self) -> None:
+        self._data = 0
+        self._state[_W_FLAT_DATA] = _NO_SELECTOR
 
     def show_sysexit(self) -> None:
         """Tell patches whether IRETD may stand for SYSEXIT. The shadow does not differ from the guest's table in descriptors of which that is true."""

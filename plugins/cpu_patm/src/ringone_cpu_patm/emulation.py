@@ -6,7 +6,6 @@ import struct
 from collections.abc import Callable, Mapping
 
 from iced_x86 import Code, Decoder, Instruction, Register
-from ringone.api.memory import PAGE_SIZE
 from ringone_cpu_recompiler import layout
 from ringone_cpu_recompiler.env import (
     CR0_MP,
@@ -38,7 +37,6 @@ from ringone_cpu_patm.world import World
 _CACHED_INSTRUCTIONS = 8192
 _CR0_LAZY_FPU = CR0_TS | CR0_MP
 _VIF_VIP = 3 << 19
-_GROUP_7 = b"\x0f\x01"
 _Q_CR = {Register.CR0: Q_CR0, Register.CR2: Q_CR2, Register.CR3: Q_CR3, Register.CR4: Q_CR4}
 _GENERAL = (Register.EAX, Register.ECX, Register.EDX, Register.EBX, Register.ESP, Register.EBP, Register.ESI, Register.EDI)
 _NUMBER = {register: number for number, register in enumerate(_GENERAL)}
@@ -64,6 +62,7 @@ class Emulator:
             Code.MOV_R32_CR: self._move_from_cr,
             Code.MOV_CR_R32: self._move_to_cr,
             Code.SYSEXITD: self._sysexit,
+            Code.INVLPG_M: self._invlpg,
         }
 
     def fetch(self) -> Instruction | None:
@@ -78,28 +77,19 @@ class Emulator:
             instruction = self._decoded[code] = Decoder(32, code).decode()
         return instruction
 
-    def invalidate_page(self) -> bool:
-        """Do an INVLPG at EIP, which a kernel that unmaps memory executes in long rows; False where there is something else. The only one here that works on
-        the deprivileged state as well."""
+    def emulate(self, instruction: Instruction) -> bool:
+        """Do the instruction at EIP; False where that is the recompiler's job. Raises the `GuestFault` that it ends in, with nothing changed."""
+        handler = self._handlers.get(instruction.code)
+        return handler is not None and handler(instruction)
+
+    def _invlpg(self, instruction: Instruction) -> bool:
         q = self._env.q
-        page = self._world.locate(q[Q_EIP])
-        start = q[Q_EIP] & PAGE_SIZE - 1
-        if page < 0 or bytes(self._world.content(page)[start : start + 2]) != _GROUP_7:
-            return False
-        instruction = self.fetch()
-        if instruction is None or instruction.code != Code.INVLPG_M:
-            return False
         register = _NUMBER.get(instruction.memory_base)
         if register is None or instruction.memory_index or instruction.memory_displ_size or q[Q_BASE[DS]] or instruction.memory_segment != Register.DS:
             self._world.flush_tlb()
         else:
             self._world.invalidate_page(q[register] & 0xFFFFFFFF)
         return self._advance(instruction)
-
-    def emulate(self, instruction: Instruction) -> bool:
-        """Do the instruction at EIP; False where that is the recompiler's job. Raises the `GuestFault` that it ends in, with nothing changed."""
-        handler = self._handlers.get(instruction.code)
-        return handler is not None and handler(instruction)
 
     def _advance(self, instruction: Instruction) -> bool:
         q = self._env.q

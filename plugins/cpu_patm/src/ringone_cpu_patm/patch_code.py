@@ -39,6 +39,7 @@ class Kind(enum.IntEnum):
     SYSEXIT = 20
     MOV_TO_SELECTOR = 21
     POP_SELECTOR = 22
+    INVLPG = 23
 
 
 @attrs.frozen(kw_only=True)

@@ -122,6 +122,7 @@ class RawMode:
             for register in (CS, SS):
                 d[D_SELECTOR[register]] |= 1
                 d[D_FLAGS[register]] |= RAISED
+        self._shadow.show_data(d[D_SELECTOR[DS]], q[Q_BASE[DS]])
         base = self.window_base
         self._gdt = q[Q_BASE[GDT]], d[D_LIMIT[GDT]]
         self._ldt = q[Q_BASE[LDT]], d[D_LIMIT[LDT]]

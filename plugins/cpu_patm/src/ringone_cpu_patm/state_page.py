@@ -1,6 +1,6 @@
-"""The page of VMM memory that patches and the VMM share: offsets in it. It plays the part of VirtualBox's PATMGCSTATE.
+"""The pages of VMM memory that patches and the VMM share: offsets in them. They play the part of VirtualBox's PATMGCSTATE.
 
-Words are 32 bits unless they say otherwise. The guest's kernel could write to the page, so the VMM masks whatever it reads back.
+Words are 32 bits unless they say otherwise. The guest's kernel could write there, so the VMM masks whatever it reads back.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ SCRATCH = 0x10
 """Eight words for whatever one replacement needs until its end."""
 STI_RAN = 0x30
 """1 once a patch for STI has run, for the VMM to clear."""
+FLAT_DATA = 0x34
+"""A selector with which DS has base 0, or 0x10000."""
 CR0 = 0x40
 CR2 = 0x48
 CR3 = 0x4C
@@ -34,4 +36,7 @@ HITS = 0x100
 CPUID = 0x400
 """Rows of six words: leaf, subleaf, EAX, EBX, ECX, EDX. Subleaf 0xFFFFFFFF stands for any. The last row matches every leaf (leaf 0xFFFFFFFF)."""
 CPUID_ROWS = 64
-SIZE = 0x1000
+FILLED = 0x1000
+"""For each 4 MiB of linear addresses a word, which equals FLUSHES where the TLB may hold something of them (`World.keep_filled_regions`)."""
+FLUSHES = 0x2000
+SIZE = 0x3000

@@ -39,6 +39,7 @@ class VmmMemory:
         self.bytes = memoryview(self._memory)
         self.state = self.bytes[STATE : STATE + state_page.SIZE].cast("I")
         """The state page in 32-bit words."""
+        self.filled_regions = self.bytes[STATE + state_page.FILLED : STATE + state_page.FLUSHES + 4].cast("I")
         self.code_used = 0
         self._free_views: list[int] = []
 

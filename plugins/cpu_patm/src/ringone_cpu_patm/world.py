@@ -52,6 +52,10 @@ class World(Protocol):
         """INVLPG of a linear address."""
         ...
 
+    def keep_filled_regions(self, words: memoryview) -> None:
+        """Keep there which regions of linear addresses the TLB may hold something of: one word for each 4 MiB, equal to the last word, behind them, if so."""
+        ...
+
     def take_interrupts_by(self, address: int) -> None:
         """While an interrupt waits, return from `run` as soon as bit 9 of the word at a host address allows; 0: of EFLAGS."""
         ...
@@ -102,6 +106,7 @@ class UnicornWorld:
         self.stop_here = engine.stop_here
         self.flush_tlb = engine.flush_tlb
         self.invalidate_page = engine.invalidate_page
+        self.keep_filled_regions = engine.keep_filled_regions
         self.take_interrupts_by = engine.take_interrupts_by
         self.locate = engine.paging.locate
         self.region_is_mapped = engine.paging.region_is_mapped

@@ -14,7 +14,6 @@ SYSCALL. The rules that keep it right:
 
 from __future__ import annotations
 
-import array
 import ctypes
 import enum
 from collections.abc import Callable, Iterator, Sequence
@@ -71,6 +70,7 @@ _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 _ZERO = ctypes.c_uint64(0)
 """For arguments: cheaper than converting an int each time."""
 _STOPPED_WORD = stubs.STOPPED // 8
+_FLUSHES = stubs.FLUSHES // 4
 _INTERRUPT_FLAG_WORD = stubs.INTERRUPT_FLAG // 8
 _TR_FLAGS = D_FLAGS[TR]
 
@@ -165,10 +165,10 @@ class Engine:
         self._exit_request = control[stubs.EXIT_REQUEST : stubs.EXIT_REQUEST + 2].cast("H")
         self._guard_request = control[stubs.GUARD_REQUEST : stubs.GUARD_REQUEST + 2].cast("H")
         self._interrupt_waiting = control[stubs.INTERRUPT_WAITING : stubs.INTERRUPT_WAITING + 4].cast("I")
-        self._flushes = control[stubs.FLUSHES : stubs.FLUSHES + 4].cast("I")
-        self._flushes[0] = 1
-        self._filled = array.array("I", bytes(4 << 10))
         self._words = control.cast("Q")
+        self._filled = memoryview(bytearray(stubs.FILLED_SIZE)).cast("I")
+        self._filled[_FLUSHES] = 1
+        self.keep_filled_regions(self._filled)
         self.vmm = Vmm(self._unicorn, self._words, self._pages)
         self._tlb_fills = TlbFills(
             self._unicorn, self.env, self._memory, self._pages, self.paging, self.instruction, self.vmm, drop_translations=self._drop_translations
@@ -196,8 +196,6 @@ class Engine:
         words[stubs.CLASSES // 8] = ctypes.addressof(anchors[0])
         words[stubs.FRAMES // 8] = ctypes.addressof(anchors[1])
         words[stubs.PATIENCE // 8] = ctypes.addressof(anchors[2])
-        self._filled_anchor = ctypes.c_uint32.from_buffer(self._filled)
-        words[stubs.FILLED // 8] = ctypes.addressof(self._filled_anchor)
         words[stubs.BACKING // 8] = self._memory.backing_address
         words[stubs.SLOW_FILL // 8] = ctypes.cast(slow_fill, ctypes.c_void_p).value or 0
         slow_edge = binding.EdgeCallback(self._edge_hook)
@@ -356,14 +354,21 @@ class Engine:
     def fills(self) -> int:
         return self._words[stubs.FILLS // 8]
 
+    def keep_filled_regions(self, words: memoryview) -> None:
+        """Keep in these words, from now on, what makes long rows of INVLPG cheap: for each 4 MiB of linear addresses one, which equals the last, behind them,
+        only where something has been filled since the TLB was dropped last. Elsewhere there is nothing to drop."""
+        words[:] = self._filled
+        self._filled = words
+        self._filled_anchor = ctypes.c_uint32.from_buffer(words)
+        self._words[stubs.FILLED // 8] = ctypes.addressof(self._filled_anchor)
+
     def flush_tlb(self) -> None:
-        self._flushes[0] = self._flushes[0] + 1 & 0xFFFFFFFF
+        self._filled[_FLUSHES] = self._filled[_FLUSHES] + 1 & 0xFFFFFFFF
         self._unicorn.flush_tlb()
 
     def invalidate_page(self, address: int) -> None:
-        """INVLPG: drop the translation of a linear address, with what is in the same 4 MiB, in case that was one page. Nothing is to be done where nothing
-        there has been filled since the TLB was dropped last, which makes long rows of INVLPG cheap."""
-        if self._filled[address >> 22] == self._flushes[0]:
+        """INVLPG: drop the translation of a linear address, with what is in the same 4 MiB, in case that was one page."""
+        if self._filled[address >> 22] == self._filled[_FLUSHES]:
             self.flush_tlb()
 
     # --- Memory ----------------------------------------
@@ -428,7 +433,7 @@ class Engine:
                 paddr, rights = address, binding.PROT_READ | binding.PROT_EXEC
             else:
                 self.slow_fills += 1
-                self._filled[(address & 0xFFFFFFFF) >> 22] = self._flushes[0]
+                self._filled[(address & 0xFFFFFFFF) >> 22] = self._filled[_FLUSHES]
                 paddr, rights = self._tlb_fills.answer(address & 0xFFFFFFFF, _ACCESS[kind])
         except GuestFault as fault:
             self._pending_fault = fault

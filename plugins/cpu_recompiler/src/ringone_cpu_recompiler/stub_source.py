@@ -125,7 +125,7 @@ class _FillStub:
         code.reg(Code.PUSH_R64, Register.RBX)
         code.reg(Code.PUSH_R64, Register.RBP)
         code.load(Register.RBX, Register.R8, FILLED, wide=True)
-        code.load(Register.R9D, Register.R8, FLUSHES)
+        code.load(Register.R9D, Register.RBX, FLUSHES)
         code.move(Register.EAX, Register.ESI)
         code.shift_right(Register.EAX, 22)
         code.mem_reg(Code.MOV_RM32_R32, MemoryOperand(Register.RBX, index=Register.RAX, scale=4), Register.R9D)

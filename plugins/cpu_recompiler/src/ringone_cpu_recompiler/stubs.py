@@ -52,13 +52,16 @@ WINDOW_FRAME = 124
 """Where the window lies in the engine's physical addresses, in pages."""
 UNICORN = 128
 READ_REGISTER = 136
-FLUSHES = 144
-"""32 bits: how often `Engine.flush_tlb` dropped the TLB."""
-FILLED = 152
-"""Address of a word for each 4 MiB of linear addresses: FLUSHES when something there was filled last."""
-INTERRUPT_FLAG = 160
+FILLED = 144
+"""Address of the filled regions: 32 bits for each 4 MiB of linear addresses, what FLUSHES was when something there was filled last."""
+INTERRUPT_FLAG = 152
 """Address of the word whose bit 9 says whether the guest takes interrupts: EFLAGS, or the virtual one of a deprivileged kernel."""
-CONTROL_SIZE = 168
+CONTROL_SIZE = 160
+
+# In the filled regions, behind them.
+FLUSHES = 0x1000
+"""32 bits: how often `Engine.flush_tlb` dropped the TLB."""
+FILLED_SIZE = 0x1004
 
 # What kind of event `deliver` is to deliver.
 KIND_SOFTWARE = 1 << 0

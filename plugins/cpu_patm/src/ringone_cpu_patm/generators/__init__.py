@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from iced_x86 import Code, Decoder, Instruction, Register
 
-from ringone_cpu_patm.generators import flags, selectors, sysexit, system
+from ringone_cpu_patm.generators import flags, invlpg, selectors, sysexit, system
 from ringone_cpu_patm.generators.emitter import Emitter
 from ringone_cpu_patm.generators.relocate import branch_inside, carry_over, is_branch_inside, refusal, refused_target, transfers_control
 from ringone_cpu_patm.patch_code import CannotPatch, Kind, PatchCode
@@ -87,6 +87,7 @@ _GENERATORS: Mapping[Kind, Generator] = {
     Kind.SYSEXIT: sysexit.sysexit,
     Kind.MOV_TO_SELECTOR: selectors.move_to_selector,
     Kind.POP_SELECTOR: selectors.pop_selector,
+    Kind.INVLPG: invlpg.invlpg,
 }
 
 
@@ -138,6 +139,8 @@ def kind_of(instruction: Instruction) -> Kind | None:
     """What the instruction would be replaced as; None if nothing replaces it, sensitive or not."""
     if instruction.code in _MOVES_TO_SELECTOR:
         return Kind.MOV_TO_SELECTOR if instruction.op0_register in _DATA_SEGMENTS else None
+    if instruction.code == Code.INVLPG_M:
+        return Kind.INVLPG if invlpg.has_known_base(instruction) else None
     by_source = _KINDS_BY_SOURCE.get(instruction.code)
     return by_source.get(instruction.op1_register) if by_source is not None else _KINDS.get(instruction.code)
 
