@@ -54,7 +54,7 @@ def after_log_on(security: Security = ANYBODY, **info: str) -> Connection:
 )
 def test_best_protection_that_both_have_is_chosen(accepted: tuple[Protocol, ...], requested: int, chosen: Protocol) -> None:
     made = connection(Security(accepted=accepted))
-    assert said(made, client.connection_request(requested))[-8:] == struct.pack("<BBHI", 2, 1, 8, chosen)
+    assert said(made, client.connection_request(requested))[-8:] == struct.pack("<BBHI", 2, 3, 8, chosen)
     assert made.stage is Stage.TLS
 
 

@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 import attrs
 
-from ringone_frontend_rdp import finalization, licensing, mcs, share, wire, x224
+from ringone_frontend_rdp import finalization, licensing, mcs, share, static_channels, wire, x224
 from ringone_frontend_rdp.capabilities import ClientCapabilities
 from ringone_frontend_rdp.client_info import parse_client_info
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
@@ -24,6 +24,7 @@ from ringone_frontend_rdp.x224 import Protocol, Refusal
 
 SHARE_ID = 0x000103EA
 SUPPORT_ERRINFO_PDU = 0x0001
+SUPPORT_DYNVC_GFX_PROTOCOL = 0x0100
 USER_AUTH_SUCCESS = bytes(4)
 
 
@@ -41,6 +42,8 @@ class Stage(enum.IntEnum):
 
 LARGEST_PDU = {Stage.NEGOTIATION: x224.LARGEST_REQUEST, Stage.CONNECT: mcs.LARGEST_CONNECT_INITIAL, Stage.CHANNELS: 16 << 10}
 LARGEST_OTHER_PDU = 0xFFFF
+LARGEST_MESSAGES = {"drdynvc": 64 << 10}
+"""Of the static channels that are listened to; what comes in others is passed over."""
 
 
 class ErrorInfo(enum.IntEnum):
@@ -88,11 +91,19 @@ class OutputWanted:
 
 
 @attrs.frozen
+class ChannelMessage:
+    """Of a static channel."""
+
+    channel: str
+    message: bytes
+
+
+@attrs.frozen
 class Closed:
     reason: str
 
 
-Event = StartTls | Activated | Inputs | Refresh | OutputWanted | Closed
+Event = StartTls | Activated | Inputs | Refresh | OutputWanted | ChannelMessage | Closed
 
 
 @attrs.frozen(kw_only=True)
@@ -125,6 +136,7 @@ class Connection:
         self._credssp: CredSsp | None = None
         self._attached = False
         self._reactivating = False
+        self._assemblers: dict[str, static_channels.Assembler] = {}
         self._buffer = bytearray()
         self._out = bytearray()
         self._events: list[Event] = []
@@ -163,6 +175,13 @@ class Connection:
         self._send(share.deactivate_all(SHARE_ID, self._user_id))
         self._demand_active()
 
+    def send_message(self, channel: str, message: bytes) -> None:
+        """On a static channel that the client has."""
+        assert self.client is not None
+        number = mcs.FIRST_STATIC_CHANNEL + self.client.channels.index(channel)
+        for chunk in static_channels.chunks(message):
+            self._out += x224.data(mcs.send_data(self._user_id, number, chunk))
+
     def close(self, why: ErrorInfo) -> None:
         """Tell the client, where it can be told."""
         if Stage.CHANNELS < self.stage < Stage.CLOSED:
@@ -179,6 +198,12 @@ class Connection:
     def take_events(self) -> list[Event]:
         events, self._events = self._events, []
         return events
+
+    @property
+    def wants_graphics(self) -> bool:
+        """The client knows the graphics pipeline, and has the channels and colours for it."""
+        client = self.client
+        return client is not None and bool(client.early_flags & SUPPORT_DYNVC_GFX_PROTOCOL) and "drdynvc" in client.channels and self.depth == 32
 
     @property
     def depth(self) -> int:
@@ -246,6 +271,8 @@ class Connection:
                 self._require(self._attached and self._is_channel(channel), f"data on channel {channel}")
                 if channel == mcs.IO_CHANNEL:
                     self._io_data(data)
+                else:
+                    self._channel_data(channel, data)
 
     def _io_data(self, data: bytes) -> None:
         if self.stage is Stage.CHANNELS:
@@ -258,6 +285,17 @@ class Connection:
                 self._require(self._reactivating, f"data PDU {pdu.kind}")
             else:
                 self._data_pdu(pdu)
+
+    def _channel_data(self, channel: int, data: bytes) -> None:
+        assert self.client is not None
+        name = self.client.channels[channel - mcs.FIRST_STATIC_CHANNEL]
+        if name not in LARGEST_MESSAGES:
+            return
+        self._require(self.stage >= Stage.CAPABILITIES, f"data of channel {name}")
+        assembler = self._assemblers.setdefault(name, static_channels.Assembler(name, LARGEST_MESSAGES[name]))
+        message = assembler.receive(data)
+        if message is not None:
+            self._events.append(ChannelMessage(name, message))
 
     def _log_on(self, data: bytes) -> None:
         info = parse_client_info(data)

@@ -12,7 +12,7 @@ from ringone_frontend_rdp.wire import TPKT_HEADER, Reader, tpkt
 
 CONNECTION_REQUEST, CONNECTION_CONFIRM, DATA = 0xE0, 0xD0, 0xF0
 TYPE_RDP_NEG_REQ, TYPE_RDP_NEG_RSP, TYPE_RDP_NEG_FAILURE = 1, 2, 3
-EXTENDED_CLIENT_DATA_SUPPORTED = 0x01
+EXTENDED_CLIENT_DATA_SUPPORTED, DYNVC_GFX_PROTOCOL_SUPPORTED = 0x01, 0x02
 LARGEST_REQUEST = 512
 END_OF_TRANSMISSION = 0x80
 NEGOTIATION_SIZE = 8
@@ -62,7 +62,7 @@ def parse_connection_request(pdu: bytes) -> ConnectionRequest:
 
 
 def connection_confirm(protocol: Protocol) -> bytes:
-    return _confirm(TYPE_RDP_NEG_RSP, EXTENDED_CLIENT_DATA_SUPPORTED, protocol)
+    return _confirm(TYPE_RDP_NEG_RSP, EXTENDED_CLIENT_DATA_SUPPORTED | DYNVC_GFX_PROTOCOL_SUPPORTED, protocol)
 
 
 def refusal(code: Refusal) -> bytes:
