@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from ringone.api import API_VERSION
-from ringone.api.config import MachineConfig
+from ringone.api.config import MachineConfig, RemoteDisplay
 from ringone.api.console import Frame, TextScreen
 from ringone.api.cpu import CpuState
 from ringone.api.events import MachineState
+from ringone.api.remotedisplay import Endpoint, RemoteDisplayControl
 from ringone.api.snapshot import MachineKeeper
 
 T = TypeVar("T")
@@ -49,6 +50,8 @@ class VmSession(Protocol):
 
     keeper: MachineKeeper | None
     """The machine's place on disk; None for one that has none (``ringone run`` with options)."""
+    remote_display: RemoteDisplayControl | None
+    """None where nobody sees to it."""
     serial_lines: Mapping[int, SerialLine]
     """By slot; empty where the machine's serial ports are not shared (`ringone.machine.create_shared_session`)."""
 
@@ -139,6 +142,14 @@ class Frontend(Protocol):
     def stop(self) -> None: ...
 
 
+class RemoteDisplayFrontend(Frontend, Protocol):
+    """A frontend that serves a machine's remote display."""
+
+    def endpoint(self) -> Endpoint:
+        """While it is started."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class FrontendSpec:
     """Yielded by the hook ``ringone_frontends``."""
@@ -147,4 +158,6 @@ class FrontendSpec:
     summary: str
     options: type[Any]
     create: Callable[[Any], Frontend]
+    remote_display: Callable[[RemoteDisplay], RemoteDisplayFrontend] | None = None
+    """Makes the frontend that serves a machine's remote display, where this one can. Raises `ConfigError` for settings that it cannot serve."""
     api_version: int = API_VERSION

@@ -31,6 +31,8 @@ from ringone.api.frontends import Frontend
 from ringone.home.home import Home
 from ringone.home.locks import LockMode
 from ringone.home.machine_log import machine_log
+from ringone.home.paths import HOME_VARIABLE
+from ringone.home.remotedisplay import ServedDisplay
 from ringone.home.running import MachineRun, prepare_to_run
 from ringone.home.runtime import socket_path
 from ringone.machine import Session, create_shared_session
@@ -57,6 +59,8 @@ class ProcessOptions:
     home: Path | None = None
     frontends: Mapping[str, Mapping[str, str]] = attrs.field(factory=dict)
     after_power_off: AfterPowerOff = AfterPowerOff.EXIT
+    remote_display: bool = False
+    """Serve the remote display, whether or not the machine file says so."""
     input: int | None = None
     """A file's descriptor: where given, the process ends when the file does."""
 
@@ -132,18 +136,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--machine", required=True, metavar="NAME|UUID", help="the machine")
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="the home that it is in (default: $RINGONE_HOME, or the user's)")
     parser.add_argument("--frontend", action="append", default=[], metavar="NAME[:OPTION=VALUE,...]", help=f"a frontend beside {CONTROL_API}")
+    parser.add_argument("--remote-display", action="store_true", help="serve the remote display, even where the machine file says that it is off")
     parser.add_argument("--after-power-off", choices=[each.value for each in AfterPowerOff], default="exit", help="whether the process ends (default: exit)")
     parser.add_argument("--until-input-ends", action="store_true", help="end with standard input, as it does when whoever holds its other end is gone")
     parser.add_argument("--announce", action="store_true", help="say in one line of JSON on standard output that the machine runs, or why it does not")
     given = parser.parse_args(arguments)
     report = Announced() if given.announce else Foreground()
     faulthandler.enable()
+    if given.home is not None:  # who keeps something beside the home's settings finds them by it
+        os.environ[HOME_VARIABLE] = str(given.home.expanduser().absolute())
     try:
         frontends = dict(_named(text) for text in given.frontend)
         options = ProcessOptions(
             machine=given.machine,
             home=given.home,
             frontends=frontends,
+            remote_display=given.remote_display,
             after_power_off=AfterPowerOff(given.after_power_off),
             input=sys.stdin.fileno() if given.until_input_ends else None,
         )
@@ -178,7 +186,12 @@ def run(options: ProcessOptions, report: Foreground | Announced) -> int:
         for frontend in frontends:
             frontend.start(session)
             stack.callback(frontend.stop)
-        prepared.start(session)
+        keeper = prepared.start(session)
+        wanted = prepared.config.remote_display
+        wanted = attrs.evolve(wanted, enabled=wanted.enabled or options.remote_display)
+        session.remote_display = display = ServedDisplay(session, wanted, registry.frontends(), keeper.change_remote_display)
+        stack.callback(display.stop)
+        display.start()
         report.running(machine.name, Path(control_api["socket"]), log)
         exit_code = endings.wait()
         with contextlib.suppress(StateError):  # so that clients see how it ended

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from ringone.api.config import DriveKind, MachineConfig
+from ringone.api.config import DriveKind, MachineConfig, RemoteDisplay
 from ringone.api.errors import RingOneError, StateError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken, StateChanged
 from ringone.api.media import MediumVariant, NewMedium, Progress, no_progress
@@ -107,6 +107,14 @@ class RunningKeeper:
                 self._write_state(before, self._session.capture(), path, progress)
                 stopped.power_off(lambda: self._files.save(after))
             self._files.tidy()
+
+    def change_remote_display(self, change: Callable[[RemoteDisplay], RemoteDisplay]) -> None:
+        """In the machine file alone: who serves it knows already."""
+        with self._one_at_a_time:
+            settings = self._files.load()
+            display = change(settings.config.remote_display)
+            if display != settings.config.remote_display:
+                self._files.save(attrs.evolve(settings, config=attrs.evolve(settings.config, remote_display=display), current_state_modified=True))
 
     def retire(self) -> None:
         """Wait for the call that is under way, after the session was closed."""

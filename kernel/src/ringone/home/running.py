@@ -36,20 +36,21 @@ class MachineRun:
     saved: bool
     files: MachineFiles
 
-    def start(self, session: Session, progress: Progress = no_progress) -> None:
+    def start(self, session: Session, progress: Progress = no_progress) -> RunningKeeper:
         """Give the session its keeper and let the guest run: cold, or from the saved state, which is gone then. A state that cannot be loaded stays."""
-        session.keeper = RunningKeeper(self.files, session)
+        session.keeper = keeper = RunningKeeper(self.files, session)
         before = self.files.load()
         after = attrs.evolve(before, state_file=None, aborted=False, current_state_modified=True, last_state_change=now())
         if before.state_file is None:
             self.files.save(after)
             session.start()
-            return
+            return keeper
         session.restore_file(before.state_file, progress=progress)
         with self.files.changing(before, after):
             self.files.save(after)
         self.files.tidy()
         session.resume()
+        return keeper
 
     def finish(self, session: Session) -> None:
         """After the session was closed: how the machine ended is written down, and what it left is tidied up."""
