@@ -26,6 +26,14 @@ class SecurityMethod(enum.Enum):
     TLS = "tls"
 
 
+class Video(enum.Enum):
+    """What H.264 is for: `AUTO` takes it while much of the screen moves, where the client and this host have it."""
+
+    AUTO = "auto"
+    LOSSLESS = "lossless"
+    AVC420 = "avc420"
+
+
 def ports(text: str) -> range:
     """``3389``, ``5000-5010``, or ``0`` for one that the host chooses."""
     first, dash, last = text.partition("-")
@@ -58,6 +66,7 @@ class RdpOptions:
         4, help="how many clients may be connected at once", validator=attrs.validators.and_(attrs.validators.ge(1), attrs.validators.le(MOST_CLIENTS))
     )
     view_only: bool = option(False, help="show the screen, take no keys and no mouse")
+    video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; exact again once it rests")
 
     @property
     def is_loopback(self) -> bool:

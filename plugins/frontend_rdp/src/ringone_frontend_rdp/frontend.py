@@ -15,10 +15,11 @@ from ringone.api.errors import ConfigError, DriverError
 from ringone.api.frontends import VmSession
 
 from ringone_frontend_rdp.certificates import HostCertificate, host_certificate, own_certificate
-from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, ports
+from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, Video, ports
 from ringone_frontend_rdp.connection import Security
 from ringone_frontend_rdp.credssp import Acceptor
 from ringone_frontend_rdp.files import host_folder
+from ringone_frontend_rdp.graphics import h264
 from ringone_frontend_rdp.server import RdpServer, ServerSettings
 from ringone_frontend_rdp.users import UserDatabase, nt_hash
 from ringone_frontend_rdp.x224 import Protocol
@@ -40,6 +41,8 @@ class RdpFrontend:
             raise ConfigError("certificate and key: one without the other; accepted: both, or none for the host's own")
         if options.auth is Authentication.NONE and options.security is SecurityMethod.NLA:
             raise ConfigError("security=nla: NLA is about users; accepted with auth=users only")
+        if options.video is Video.AVC420:
+            h264.require("video=avc420")
         self._options = options
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -51,7 +54,13 @@ class RdpFrontend:
         tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
         tls.load_cert_chain(certificate.certificate, certificate.key)
-        settings = ServerSettings(tls=tls, security=self._security(certificate), max_clients=self._options.max_clients, view_only=self._options.view_only)
+        settings = ServerSettings(
+            tls=tls,
+            security=self._security(certificate),
+            max_clients=self._options.max_clients,
+            view_only=self._options.view_only,
+            video=self._options.video,
+        )
         listening = self._listen()
         self.port = listening.getsockname()[1]
         self._running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()

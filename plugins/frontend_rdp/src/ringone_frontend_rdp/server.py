@@ -24,8 +24,11 @@ from ringone.api.frontends import VmSession
 from ringone_frontend_rdp import fastpath, picture
 from ringone_frontend_rdp.attempts import Attempts
 from ringone_frontend_rdp.codecs.planar import AlphaPlane
-from ringone_frontend_rdp.connection import Activated, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
+from ringone_frontend_rdp.config import Video
+from ringone_frontend_rdp.connection import Activated, ChannelMessage, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
+from ringone_frontend_rdp.graphics import dynamic
+from ringone_frontend_rdp.graphics.output import SETTLED_S, GraphicsOutput
 from ringone_frontend_rdp.guest_input import GuestInput
 from ringone_frontend_rdp.picture import Pixels
 
@@ -40,6 +43,8 @@ TLS_S = 10
 HANDSHAKE_S = 20
 STALLED_S = 30
 LAST_WORDS_S = 2
+GRAPHICS_S = 5
+"""How long a client that knows the graphics pipeline may take to open it; from then on it gets bitmaps until it does."""
 MOST_UNKNOWN = 64
 """Connections that have not got through the handshake; of more, the oldest is dropped."""
 READ_BYTES = 16 << 10
@@ -56,6 +61,7 @@ class ServerSettings:
     security: Security
     max_clients: int
     view_only: bool
+    video: Video
 
 
 class Screen:
@@ -159,6 +165,8 @@ class Client:
         self._input = GuestInput(server.session)
         self._wake = asyncio.Event()
         self._shown = picture.NOTHING
+        self._graphics: GraphicsOutput | None = None
+        self._waits_for_graphics = False
         self._wanted = True
         self._activated = False
         self._ended = ""
@@ -242,6 +250,10 @@ class Client:
                 case OutputWanted(wanted):
                     self._wanted = wanted
                     self._draw_anew()
+                case ChannelMessage(dynamic.STATIC_CHANNEL, message):
+                    if self._graphics is not None:
+                        self._graphics.receive(message)
+                        self._flush()
                 case Closed(reason):
                     self._ended = reason
         return tls
@@ -255,21 +267,41 @@ class Client:
             _log.info("%s: connected: %s, %s, %d bpp", self._address, name, self._connection.protocol.name, self._connection.depth)
             assert client is not None
             self._server.screen.add(self._wake)
+            if self._connection.wants_graphics:
+                self._open_graphics(self._connection)
         self._draw_anew()
+
+    def _open_graphics(self, connection: Connection) -> None:
+        self._graphics = GraphicsOutput(lambda message: connection.send_message(dynamic.STATIC_CHANNEL, message), self._wake.set, self._server.settings.video)
+        self._waits_for_graphics = True
+        asyncio.get_running_loop().call_later(GRAPHICS_S, self._wait_no_longer)
+        self._graphics.start()
+        self._flush()
+
+    def _wait_no_longer(self) -> None:
+        self._waits_for_graphics = False
+        self._wake.set()
 
     def _draw_anew(self) -> None:
         self._shown = picture.NOTHING
+        if self._graphics is not None:
+            self._graphics.draw_anew()
         self._wake.set()
 
     # --- output
 
     async def _pump(self) -> None:
         while True:
-            await self._wake.wait()
-            self._wake.clear()
+            await self._woken()
             connection, new = self._connection, self._server.screen.picture
             if connection is None or connection.stage is not Stage.ACTIVE or not self._wanted or new is None:
                 continue
+            if self._graphics is not None and not self._graphics.pipeline.refused:
+                if self._graphics.pipeline.ready:
+                    await self._draw_graphics(connection, self._graphics, new)
+                    continue
+                if self._waits_for_graphics:
+                    continue
             height, width, _ = new.shape
             assert connection.capabilities is not None
             if (width, height) != (connection.width, connection.height) and connection.capabilities.desktop_resize:
@@ -278,6 +310,29 @@ class Client:
                 await self._drain()
                 continue
             await self._draw(connection, picture.fitted(new, connection.width, connection.height))
+
+    async def _woken(self) -> None:
+        """There is something to draw, or a picture that the client has with losses rests."""
+        rests = SETTLED_S if self._graphics is not None and self._graphics.lossy else None
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), rests)
+        self._wake.clear()
+
+    async def _draw_graphics(self, connection: Connection, graphics: GraphicsOutput, new: Pixels) -> None:
+        """Acknowledgements wake the pump again."""
+        if not graphics.pipeline.may_send:
+            return
+        self._shown = picture.NOTHING
+        connection.height, connection.width, _ = new.shape
+        graphics.fit(new)
+        epoch = graphics.pipeline.epoch
+        commands = await asyncio.get_running_loop().run_in_executor(self._server.encoders, graphics.commands, new)
+        if connection.stage is not Stage.ACTIVE:
+            return
+        if graphics.pipeline.epoch == epoch:
+            graphics.send(commands)
+        self._flush()
+        await self._drain()
 
     async def _draw(self, connection: Connection, new: Pixels) -> None:
         old, self._shown = self._shown, new

@@ -1,0 +1,67 @@
+"""H.264 by PyAV, which the extra ``h264`` brings: needed by nobody who does not ask for it, and imported only then."""
+
+from __future__ import annotations
+
+import importlib.util
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ringone.api.errors import ConfigError
+
+from ringone_frontend_rdp.codecs import Picture
+
+if TYPE_CHECKING:
+    import av
+
+QUANTIZER = 20
+MACROBLOCK = 16
+BT709 = 1
+FULL_RANGE = 2
+ENDLESS = 1 << 30
+FRAME_NUMBERS = Fraction(1, 60)
+
+
+def available() -> bool:
+    return importlib.util.find_spec("av") is not None
+
+
+def require(option: str) -> None:
+    """`option` is what needs it."""
+    if not available():
+        raise ConfigError(f"{option}: PyAV is not installed; accepted with it: pip install 'ringone-frontend-rdp[h264]'")
+
+
+class Encoder:
+    """Pictures of one size, each coded by what it differs from the one before; colours are BT.709 in full range, as the graphics pipeline has them."""
+
+    def __init__(self, width: int, height: int) -> None:
+        import av
+
+        self._padding = ((0, -height % MACROBLOCK), (0, -width % MACROBLOCK), (0, 0))
+        context = av.CodecContext.create("libx264", "w")
+        assert isinstance(context, av.VideoCodecContext)
+        context.width, context.height = width + -width % MACROBLOCK, height + -height % MACROBLOCK
+        context.pix_fmt = "yuv420p"
+        context.time_base = FRAME_NUMBERS
+        context.gop_size = ENDLESS
+        context.thread_count = 1
+        context.colorspace, context.color_primaries, context.color_trc, context.color_range = BT709, BT709, BT709, FULL_RANGE
+        context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": str(QUANTIZER)}
+        self._context = context
+        self._count = 0
+
+    def encode(self, picture: Picture) -> bytes:
+        """An access unit; what is beyond the picture's edges repeats them, and is to be cut off."""
+        frame = video_frame(np.pad(picture, self._padding, "edge"))
+        frame.pts = self._count
+        self._count += 1
+        return b"".join(bytes(packet) for packet in self._context.encode(frame))
+
+
+def video_frame(picture: Picture) -> av.VideoFrame:
+    import av
+    from av.video.reformatter import ColorRange, Colorspace
+
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    return frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709, dst_color_range=ColorRange.JPEG)
