@@ -16,9 +16,11 @@ from typing import Any
 import pytest
 from ringone.api.console import Frame
 from ringone.api.errors import ConfigError, DriverError
+from ringone.api.remotedisplay import RemoteClient
 from ringone_frontend_rdp import server
 from ringone_frontend_rdp.attempts import FREE, Attempts
-from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, ports
+from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, WhenFull, ports
+from ringone_frontend_rdp.connection import ErrorInfo
 from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.users import UserDatabase
 from ringone_frontend_rdp.x224 import Protocol
@@ -216,6 +218,52 @@ def test_several_share_a_console_up_to_the_limit(serve: Serve, connect: Connect)
     eventually(gets_in)
 
 
+def test_one_more_takes_over_and_the_first_is_told(serve: Serve, connect: Connect, guest: Machine) -> None:
+    port = serve(max_clients=1, when_full=WhenFull.TAKE_OVER)
+    first = connect(port).log_on()
+    first.read_picture()
+    first.socket.sendall(client.FAST_PATH_KEY_A)
+    eventually(lambda: guest.codes == b"\x1e")
+    second = connect(port).log_on()
+    second.read_picture()
+    why = struct.pack("<I", ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION)
+    assert first.read_until(lambda pdu: pdu.endswith(why))
+    assert first.is_closed()
+    eventually(lambda: guest.codes == b"\x1e\x9e")
+    second.socket.sendall(client.REFRESH_RECT)
+    second.read_picture()
+
+
+def test_who_does_not_get_in_takes_nothing_over(serve: Serve, connect: Connect, tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    UserDatabase(users).set_password("alice", "secret")
+    port = serve(max_clients=1, when_full=WhenFull.TAKE_OVER, auth=Authentication.USERS, users=users)
+    first = connect(port).log_on()
+    first.read_picture()
+    with pytest.raises((EOFError, OSError)):
+        connect(port).log_on(password="wrong").read_picture()
+    first.socket.sendall(client.REFRESH_RECT)
+    first.read_picture()
+
+
+def test_the_endpoint_says_who_looks(guest: Machine, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
+    UserDatabase().set_password("alice", "secret")
+    frontend = RdpFrontend(RdpOptions(port="0", auth=Authentication.USERS))
+    frontend.start(guest)  # type: ignore[arg-type]
+    try:
+        endpoint = frontend.endpoint()
+        assert (endpoint.address, endpoint.port, len(endpoint.fingerprint), endpoint.clients) == ("127.0.0.1", frontend.port, 95, ())
+        peer = connect(frontend.port).log_on()
+        peer.read_picture()
+        assert frontend.endpoint().clients == (RemoteClient(address="127.0.0.1", user="alice"),)
+        peer.close()
+        eventually(lambda: frontend.endpoint().clients == ())
+        assert frontend.endpoint().clients_so_far == 1
+    finally:
+        frontend.stop()
+
+
 def test_wrong_passwords_lock_an_address_out(serve: Serve, connect: Connect, tmp_path: Path) -> None:
     users = tmp_path / "users"
     UserDatabase(users).set_password("alice", "secret")
@@ -300,7 +348,7 @@ def test_first_free_port_of_a_range_is_taken(serve: Serve) -> None:
             serve(port=str(first))
 
 
-@pytest.mark.parametrize("text", ["", "x", "-1", "5-", "70000", "10-5", "0-5", "٣"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "5-", "70000", "10-5", "0-5", "٣", "5,", "5,0", "5000;5001"])
 def test_bad_ports_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="accepted"):
         ports(text)

@@ -50,6 +50,7 @@ class ErrorInfo(enum.IntEnum):
     """Why the server ends a connection (ERRINFO codes)."""
 
     DISCONNECTED_BY_ADMINISTRATOR = 0x01
+    DISCONNECTED_BY_OTHER_CONNECTION = 0x05
     SERVER_DENIED_CONNECTION = 0x07
 
 

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 
 from ringone.api.errors import ConfigError, DriverError
 from ringone.api.frontends import VmSession
+from ringone.api.remotedisplay import Endpoint
 
 from ringone_frontend_rdp.certificates import HostCertificate, host_certificate, own_certificate
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, Video, ports
@@ -58,6 +59,7 @@ class RdpFrontend:
             tls=tls,
             security=self._security(certificate),
             max_clients=self._options.max_clients,
+            when_full=self._options.when_full,
             view_only=self._options.view_only,
             video=self._options.video,
         )
@@ -82,9 +84,16 @@ class RdpFrontend:
         self._thread.join()
         self._thread = None
 
+    def endpoint(self) -> Endpoint:
+        """`ringone.api.frontends.RemoteDisplayFrontend`"""
+        server = self._server
+        return Endpoint(
+            address=self._options.address, port=self.port, fingerprint=self.fingerprint, clients=server.clients, clients_so_far=server.clients_so_far
+        )
+
     async def _serve(self, session: VmSession, settings: ServerSettings, listening: socket.socket) -> None:
         stop = asyncio.Event()
-        server = RdpServer(session, settings)
+        self._server = server = RdpServer(session, settings)
         self._running.set_result((asyncio.get_running_loop(), stop))
         await server.serve(listening, stop)
 

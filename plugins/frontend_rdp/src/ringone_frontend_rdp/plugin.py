@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ringone.api.frontends import Frontend, FrontendSpec
+from ringone.api.config import RemoteDisplay
+from ringone.api.frontends import Frontend, FrontendSpec, RemoteDisplayFrontend
 from ringone.api.hooks import hookimpl
 
 from ringone_frontend_rdp.config import RdpOptions
@@ -17,9 +18,16 @@ def _create(options: RdpOptions) -> Frontend:
     return RdpFrontend(options)
 
 
+def _remote_display(display: RemoteDisplay) -> RemoteDisplayFrontend:
+    from ringone_frontend_rdp.frontend import RdpFrontend
+    from ringone_frontend_rdp.vrde import options_of
+
+    return RdpFrontend(options_of(display))
+
+
 @hookimpl
 def ringone_frontends() -> Iterable[FrontendSpec]:
-    yield FrontendSpec(name="rdp", summary="the console for RDP clients", options=RdpOptions, create=_create)
+    yield FrontendSpec(name="rdp", summary="the console for RDP clients", options=RdpOptions, create=_create, remote_display=_remote_display)
 
 
 @hookimpl

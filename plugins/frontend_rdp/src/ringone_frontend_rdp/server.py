@@ -20,11 +20,12 @@ import attrs
 from ringone.api.console import Frame
 from ringone.api.errors import RingOneError
 from ringone.api.frontends import VmSession
+from ringone.api.remotedisplay import RemoteClient
 
 from ringone_frontend_rdp import fastpath, picture
 from ringone_frontend_rdp.attempts import Attempts
 from ringone_frontend_rdp.codecs.planar import AlphaPlane
-from ringone_frontend_rdp.config import Video
+from ringone_frontend_rdp.config import Video, WhenFull
 from ringone_frontend_rdp.connection import Activated, ChannelMessage, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
 from ringone_frontend_rdp.graphics import dynamic
@@ -60,6 +61,7 @@ class ServerSettings:
     tls: ssl.SSLContext
     security: Security
     max_clients: int
+    when_full: WhenFull
     view_only: bool
     video: Video
 
@@ -109,6 +111,8 @@ class Screen:
 
 
 class RdpServer:
+    """`clients` and `clients_so_far` may be read from any thread."""
+
     def __init__(self, session: VmSession, settings: ServerSettings) -> None:
         self.session = session
         self.settings = settings
@@ -116,6 +120,8 @@ class RdpServer:
         self.attempts = Attempts()
         self.encoders = ThreadPoolExecutor(ENCODERS, "RDP encoder")
         self.security = attrs.evolve(settings.security, has_room=self._has_room)
+        self.clients: tuple[RemoteClient, ...] = ()
+        self.clients_so_far = 0
         self._clients: dict[asyncio.Task[None], Client] = {}
 
     async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
@@ -144,6 +150,15 @@ class RdpServer:
             await client.run()
         finally:
             del self._clients[task]
+            self._count()
+
+    def activated(self) -> None:
+        """One more client sees the screen."""
+        self.clients_so_far += 1
+        self._count()
+
+    def _count(self) -> None:
+        self.clients = tuple(seen for client in self._clients.values() if (seen := client.seen) is not None)
 
     def _make_room(self) -> None:
         unknown = [task for task, client in self._clients.items() if not client.admitted]
@@ -151,7 +166,15 @@ class RdpServer:
             unknown[0].cancel()
 
     def _has_room(self) -> bool:
-        return sum(client.admitted for client in self._clients.values()) < self.settings.max_clients
+        admitted = [(task, client) for task, client in self._clients.items() if client.admitted]
+        if len(admitted) < self.settings.max_clients:
+            return True
+        if self.settings.when_full is WhenFull.REFUSE:
+            return False
+        task, first = admitted[0]
+        first.give_way()
+        task.cancel()
+        return True
 
 
 class Client:
@@ -170,10 +193,26 @@ class Client:
         self._wanted = True
         self._activated = False
         self._ended = ""
+        self._farewell = ErrorInfo.DISCONNECTED_BY_ADMINISTRATOR
 
     @property
     def admitted(self) -> bool:
-        return self._connection is not None and Stage.CAPABILITIES <= self._connection.stage < Stage.CLOSED
+        return self._connection is not None and Stage.CAPABILITIES <= self._connection.stage < Stage.CLOSED and not self._gives_way
+
+    @property
+    def seen(self) -> RemoteClient | None:
+        """Who it is, once it has got through the handshake."""
+        if self._connection is None or not self._activated:
+            return None
+        return RemoteClient(address=self._address, user=self._connection.user)
+
+    def give_way(self) -> None:
+        """Another client takes over; what is left is to tell this one."""
+        self._farewell = ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
+
+    @property
+    def _gives_way(self) -> bool:
+        return self._farewell is ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
 
     async def run(self) -> None:
         _keep_alive(self._writer)
@@ -189,7 +228,7 @@ class Client:
         except (OSError, RingOneError) as error:
             self._ended = self._ended or str(error) or type(error).__name__
         except asyncio.CancelledError:
-            self._ended = "the server ends it"
+            self._ended = "another client takes over" if self._gives_way else "the server ends it"
         except Exception:
             self._ended = "a fault of the server's"
             _log.exception("%s: the server failed", self._address)
@@ -263,6 +302,7 @@ class Client:
         if not self._activated:
             self._activated = True
             self._server.attempts.succeeded(self._address)
+            self._server.activated()
             client, name = self._connection.client, self._connection.user or "nobody by name"
             _log.info("%s: connected: %s, %s, %d bpp", self._address, name, self._connection.protocol.name, self._connection.depth)
             assert client is not None
@@ -362,7 +402,7 @@ class Client:
         with contextlib.suppress(RingOneError):
             self._server.session.request(self._input.release_all)
         if self._connection is not None:
-            self._connection.close(ErrorInfo.DISCONNECTED_BY_ADMINISTRATOR)
+            self._connection.close(self._farewell)
             self._flush()
         self._writer.close()
         try:
