@@ -18,7 +18,8 @@ from ringone_frontend_rdp.graphics import pdus
 from ringone_frontend_rdp.graphics.pdus import Codec
 
 WORTH_MOVING = 2 * TILE
-"""Rows: below that, looking for them costs more than sending them."""
+FEWEST_CHANGED = TILE // 2
+"""Rows: below that, looking for what has moved costs more than sending it."""
 
 
 @attrs.frozen
@@ -75,7 +76,7 @@ def find_scroll(old: Picture, new: Picture) -> Scroll | None:
     if old.shape != new.shape:
         return None
     changed = np.flatnonzero((old != new).any(axis=(1, 2))).tolist()
-    if len(changed) < WORTH_MOVING:
+    if len(changed) < FEWEST_CHANGED or changed[-1] - changed[0] < WORTH_MOVING:
         return None
     before, after = _hashes(old), _hashes(new)
     places = {value: row for row, value in enumerate(before)}
