@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ringone.api.errors import ConfigError, DriverError, PluginError, RingOneError, StateError, UnknownNameError, WaitTimeoutError
 from ringone.api.events import MachineState
-from ringone.client import AsyncMachine, Event, Machine, MachineInfo, Match, Snapshot
+from ringone.client import AsyncMachine, Event, Machine, MachineInfo, Match, RemoteDisplayInfo, Snapshot
 from ringone.client.events import EventDecoder
 from ringone.client.places import RunningPlace
 from ringone.client.problems import KINDS, error_of
@@ -39,6 +39,16 @@ INFO: dict[str, Any] = {
     "uptime_s": 1.5,
 }
 SNAPSHOT: dict[str, Any] = {"uuid": "34cd", "name": "first", "description": "", "online": True, "parent": None, "current": True}
+DISPLAY: dict[str, Any] = {
+    "enabled": True,
+    "port": 5000,
+    "address": "127.0.0.1",
+    "fingerprint": "ab:cd",
+    "error": "",
+    "clients": [{"address": "127.0.0.1", "user": "alice"}],
+    "clients_so_far": 2,
+    "properties": {"TCP/Ports": "5000"},
+}
 MATCH = {"text": "login:", "groups": [], "start": 10, "end": 16, "virtual_ns": 7}
 
 
@@ -86,6 +96,19 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Asked, Answer, object]] = {
         Asked("GET", "/snapshots", b""),
         Answer.json([{**SNAPSHOT, "taken": "2026-01-01T00:00:00Z"}]),
         [Snapshot(**SNAPSHOT, taken="2026-01-01T00:00:00+00:00")],
+    ),
+    "remote display": (lambda vm: vm.remote_display.info(), Asked("GET", "/remote-display", b""), Answer.json(DISPLAY), RemoteDisplayInfo(**DISPLAY)),
+    "remote display off": (
+        lambda vm: vm.remote_display.change(enabled=False),
+        Asked("PATCH", "/remote-display", {"enabled": False}),
+        Answer.json(DISPLAY),
+        RemoteDisplayInfo(**DISPLAY),
+    ),
+    "remote display port": (
+        lambda vm: vm.remote_display.change(properties={"TCP/Ports": "5000"}),
+        Asked("PATCH", "/remote-display", {"properties": {"TCP/Ports": "5000"}}),
+        Answer.json(DISPLAY),
+        RemoteDisplayInfo(**DISPLAY),
     ),
     "snapshot name": (lambda vm: vm.snapshots.restore("a/b ü"), Asked("POST", "/snapshots/a%2Fb%20%C3%BC/restore", b""), Answer(), None),
 }

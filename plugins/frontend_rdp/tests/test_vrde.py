@@ -44,7 +44,7 @@ def test_a_display_of_which_nothing_is_said_is_for_one_client_of_this_host() -> 
     ],
     ids=lambda value: "-".join(map("=".join, value.items())) if isinstance(value, dict) else None,
 )
-def test_a_property_becomes_an_option(properties: dict[str, str], option: str, value: object) -> None:
+def test_a_property_becomes_an_option(properties: dict[str, str], option: str, value: Any) -> None:
     assert options_of(display(**properties)) == attrs.evolve(ALONE, **{option: value})
 
 

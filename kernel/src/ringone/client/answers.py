@@ -80,6 +80,21 @@ class Snapshot:
 
 
 @attrs.frozen(kw_only=True)
+class RemoteDisplayInfo:
+    """`port` is -1 where it is not served, and `error` why not, where it is `enabled`. `clients` have ``address`` and ``user`` each; `clients_so_far` counts
+    since it is served as it is. `properties` are VirtualBox's VRDE properties."""
+
+    enabled: bool
+    port: int
+    address: str
+    fingerprint: str
+    error: str
+    clients: tuple[Mapping[str, str], ...] = attrs.field(converter=tuple)
+    clients_so_far: int
+    properties: Mapping[str, str]
+
+
+@attrs.frozen(kw_only=True)
 class Event:
     """`kind` is the name of a class of `ringone.api.events`, `fields` what it has."""
 

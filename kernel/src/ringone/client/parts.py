@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ringone.api.errors import StateError
 from ringone.api.events import MachineState
-from ringone.client.answers import Cells, KeyboardInfo, MachineInfo, Match, Snapshot, make, record
+from ringone.client.answers import Cells, KeyboardInfo, MachineInfo, Match, RemoteDisplayInfo, Snapshot, make, record
 from ringone.client.calls import Call, L_co, Part, Response, nothing, operation
 
 WAIT_S = 60.0
@@ -165,6 +165,22 @@ class Snapshots(Part[L_co]):
         return Call(method="DELETE", path=f"/snapshots/{quote(snapshot, safe='')}", answer=nothing, timeout_s=None)
 
 
+class RemoteDisplay(Part[L_co]):
+    """The screen for others, over the network. Of a machine of a home."""
+
+    @operation
+    def info(self) -> Call[RemoteDisplayInfo]:
+        return Call(method="GET", path="/remote-display", answer=record(RemoteDisplayInfo))
+
+    @operation
+    def change(self, *, enabled: bool | None = None, properties: Mapping[str, str] | None = None) -> Call[RemoteDisplayInfo]:
+        """Now and in the machine file; an empty value takes a property away. Clients are disconnected where it is served otherwise afterwards. Raises what
+        keeps it from being served, and nothing has changed then."""
+        changes = {"enabled": enabled, "properties": None if properties is None else dict(properties)}
+        present = {name: value for name, value in changes.items() if value is not None}
+        return Call(method="PATCH", path="/remote-display", json=present, answer=record(RemoteDisplayInfo))
+
+
 class MachineParts(Part[L_co]):
     """A machine: what it does itself, and its parts."""
 
@@ -175,6 +191,7 @@ class MachineParts(Part[L_co]):
         self.screen = Screen(line)
         self.serial = Serial(line, 0)
         self.snapshots = Snapshots(line)
+        self.remote_display = RemoteDisplay(line)
         self._serial_ports = {0: self.serial}
         self._checkpoints: list[int] = []
 

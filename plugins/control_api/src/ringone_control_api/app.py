@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ringone_control_api import problems
 from ringone_control_api.limits import BodyLimits
-from ringone_control_api.routes import checkpoints, events, insight, keyboard, machine, mouse, screen, serial, snapshots, wait
+from ringone_control_api.routes import checkpoints, events, insight, keyboard, machine, mouse, remote_display, screen, serial, snapshots, wait
 
 SUMMARY = "Drive a running machine: its state, keyboard, mouse, screen, serial ports, snapshots and events."
 SECTIONS: tuple[tuple[str, APIRouter, str], ...] = (
@@ -21,6 +21,7 @@ SECTIONS: tuple[tuple[str, APIRouter, str], ...] = (
     ("keyboard", keyboard.router, "Keys, at the guest's pace"),
     ("mouse", mouse.router, "The mouse"),
     ("screen", screen.router, "What the guest shows"),
+    ("remote display", remote_display.router, "The screen for others, over the network"),
     ("waiting", wait.router, "Waiting for the guest"),
     ("serial", serial.router, "Serial ports"),
     ("checkpoints", checkpoints.router, "States in memory"),

@@ -287,3 +287,38 @@ class SentBytes(Model):
 
 class CpuOptions(Model):
     options: dict[Annotated[str, Field(max_length=100)], Annotated[str, Field(max_length=4096)]] = Field(max_length=100, examples=[{"patching": "off"}])
+
+
+# --- remote display
+
+PropertyName = Annotated[str, Field(min_length=1, max_length=256)]
+PropertyValue = Annotated[str, Field(max_length=4096)]
+
+
+class RemoteClient(Model):
+    """Somebody who sees the screen."""
+
+    address: str
+    user: str = Field(description="Empty where nobody is asked for a name")
+
+
+class RemoteDisplayInfo(Model):
+    """The screen as it is served over the network."""
+
+    enabled: bool
+    port: int = Field(description="-1 where it is not served")
+    address: str = Field(description="Empty where it is not served")
+    fingerprint: str = Field(description="SHA-256 of the certificate that clients see, where it is served")
+    error: str = Field(description="Why it is not served though it is enabled")
+    clients: list[RemoteClient]
+    clients_so_far: int = Field(description="How many there were since it is served as it is")
+    properties: dict[str, str] = Field(description="VirtualBox's VRDE properties", examples=[{"TCP/Ports": "5000-5010"}])
+
+
+class RemoteDisplayChange(Model):
+    """What is left out stays as it is."""
+
+    enabled: bool | None = None
+    properties: dict[PropertyName, PropertyValue] | None = Field(
+        None, max_length=100, description="An empty value takes a property away", examples=[{"TCP/Ports": "5000-5010"}]
+    )
