@@ -160,6 +160,14 @@ def test_a_running_machine_is_looked_into(ok: VBoxManage, vbox: VBoxManage, runn
     assert vbox("debugvm", running, "dumpvmcore", "--filename", "core").exit_code == 1
 
 
+def test_the_processor_of_a_running_machine_takes_other_options(ok: VBoxManage, vbox: VBoxManage, running: str) -> None:
+    ok("debugvm", running, "cpuoptions", "patching=off", "scanning=on")
+    for words, named in ((["patching"], "patching"), (["patching=perhaps"], "perhaps"), (["cows=on"], "cows")):
+        refused = vbox("debugvm", running, "cpuoptions", *words)
+        assert refused.exit_code == 1
+        assert named in refused.err
+
+
 def test_a_cd_is_changed_while_the_machine_runs(ok: VBoxManage, vbox: VBoxManage, running: str, tmp_path: Path) -> None:
     (tmp_path / "cd.iso").write_bytes(bytes(2048 * 20))
     place = ("storageattach", running, "--storagectl", "IDE", "--port", 1, "--device", 0)

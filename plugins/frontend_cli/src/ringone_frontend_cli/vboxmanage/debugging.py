@@ -163,6 +163,17 @@ def inject_nmi(context: Context, arguments: Arguments) -> None:
         vm.inject_nmi()
 
 
+def cpu_options(context: Context, arguments: Arguments) -> None:
+    """RingOne's own: give the processor of a running machine other values for options that can change, as `patching=off`."""
+    name, *words = arguments.words
+    pairs = [word.partition("=") for word in words]
+    for option_name, equals, _ in pairs:
+        if not option_name or not equals:
+            raise VerbError(f"'{option_name}' is not an option with its value; write for example patching=off", INVALID_ARGUMENT)
+    with client(context, context.machine(name)) as vm:
+        vm.change_cpu_options({option_name: value for option_name, _, value in pairs})
+
+
 NO_LOGGER = "RingOne logs with Python's logging; showvminfo --log shows it"
 REFUSED = {
     "log": NO_LOGGER,
@@ -209,6 +220,7 @@ VERBS = (
             ),
             Verb(name="dumpguestcore", summary="", usage=("--filename <filename>",), run=dump_core, options=(option("--filename"),), words=(1, 1)),
             Verb(name="info", summary="", usage=("<item>|help",), run=info, words=(2, 3)),
+            Verb(name="cpuoptions", summary="", usage=("<option>=<value>...",), run=cpu_options, words=(2, None)),
             Verb(name="injectnmi", summary="", usage=("",), run=inject_nmi, words=(1, 1)),
         ),
         REFUSED,
