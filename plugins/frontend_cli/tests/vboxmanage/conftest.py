@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 from ringone_frontend_cli.vboxmanage import app
+
+from guests.echo import READY, write_image
 
 
 @attrs.frozen
@@ -22,6 +25,10 @@ class Answer:
 
 
 VBoxManage = Callable[..., Answer]
+Said = Callable[[str], None]
+
+GUEST_S = 60
+NAME = "echo"
 
 
 @pytest.fixture
@@ -64,3 +71,36 @@ def debian(ok: VBoxManage) -> str:
     ok("createvm", "--name", "debian", "--ostype", "Debian", "--register")
     ok("storagectl", "debian", "--name", "IDE", "--add", "ide")
     return "debian"
+
+
+@pytest.fixture
+def echo(ok: VBoxManage, vbox: VBoxManage, tmp_path: Path) -> Iterator[str]:
+    """The name of a machine that is off; it is off afterwards, whatever happened."""
+    ok("createvm", "--name", NAME, "--register")
+    ok("modifyvm", NAME, "--memory", 4, "--boot1", "disk", "--ringone-firmware", "builtin", "--uart1", "0x3f8", 4, "--uartmode1", "file", tmp_path / "com1")
+    ok("storagectl", NAME, "--name", "IDE", "--add", "ide")
+    ok("convertfromraw", write_image(tmp_path / "echo.img"), tmp_path / "echo.vdi")
+    ok("storageattach", NAME, "--storagectl", "IDE", "--port", 0, "--device", 0, "--type", "hdd", "--medium", tmp_path / "echo.vdi")
+    ok("storageattach", NAME, "--storagectl", "IDE", "--port", 1, "--device", 0, "--type", "dvddrive", "--medium", "emptydrive")
+    yield NAME
+    vbox("controlvm", NAME, "poweroff")
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Said:
+    """Wait until the guest has said something on COM1."""
+
+    def wait(text: str) -> None:
+        deadline = time.monotonic() + GUEST_S
+        while text.encode() not in (tmp_path / "com1").read_bytes():
+            assert time.monotonic() < deadline, (tmp_path / "com1").read_bytes()
+            time.sleep(0.05)
+
+    return wait
+
+
+@pytest.fixture
+def running(ok: VBoxManage, echo: str, said: Said) -> str:
+    ok("startvm", echo, "--type", "headless")
+    said(READY)
+    return echo

@@ -7,56 +7,17 @@ import re
 import signal
 import struct
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ringone.home import Home
 from ringone.plugins import PluginRegistry
 
-from guests.echo import READY, write_image
-from plugins.frontend_cli.tests.vboxmanage.conftest import VBoxManage
+from guests.echo import READY
+from plugins.frontend_cli.tests.vboxmanage.conftest import GUEST_S, Said, VBoxManage
 from plugins.frontend_cli.tests.vboxmanage.test_machines import facts
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="machines are reached through Unix-domain sockets")
-
-GUEST_S = 60
-NAME = "echo"
-
-Said = Callable[[str], None]
-
-
-@pytest.fixture
-def echo(ok: VBoxManage, vbox: VBoxManage, tmp_path: Path) -> Iterator[str]:
-    """The name of a machine that is off; it is off afterwards, whatever happened."""
-    ok("createvm", "--name", NAME, "--register")
-    ok("modifyvm", NAME, "--memory", 4, "--boot1", "disk", "--ringone-firmware", "builtin", "--uart1", "0x3f8", 4, "--uartmode1", "file", tmp_path / "com1")
-    ok("storagectl", NAME, "--name", "IDE", "--add", "ide")
-    ok("convertfromraw", write_image(tmp_path / "echo.img"), tmp_path / "echo.vdi")
-    ok("storageattach", NAME, "--storagectl", "IDE", "--port", 0, "--device", 0, "--type", "hdd", "--medium", tmp_path / "echo.vdi")
-    ok("storageattach", NAME, "--storagectl", "IDE", "--port", 1, "--device", 0, "--type", "dvddrive", "--medium", "emptydrive")
-    yield NAME
-    vbox("controlvm", NAME, "poweroff")
-
-
-@pytest.fixture
-def said(tmp_path: Path) -> Said:
-    """Wait until the guest has said something on COM1."""
-
-    def wait(text: str) -> None:
-        deadline = time.monotonic() + GUEST_S
-        while text.encode() not in (tmp_path / "com1").read_bytes():
-            assert time.monotonic() < deadline, (tmp_path / "com1").read_bytes()
-            time.sleep(0.05)
-
-    return wait
-
-
-@pytest.fixture
-def running(ok: VBoxManage, echo: str, said: Said) -> str:
-    ok("startvm", echo, "--type", "headless")
-    said(READY)
-    return echo
 
 
 def test_a_machine_starts_takes_keys_shows_its_screen_and_is_powered_off(ok: VBoxManage, vbox: VBoxManage, echo: str, said: Said, tmp_path: Path) -> None:
@@ -187,7 +148,17 @@ def test_a_machine_that_is_off_cannot_be_controlled(vbox: VBoxManage, debian: st
 
 
 @pytest.mark.parametrize(
-    "words", ["setlinkstate1 off", "natpf1 ssh,tcp,,2222,,22", "vrde on", "acpisleepbutton", "usbattach 1", "clipboard disabled", "nic1 nat", "reboot"]
+    "words",
+    [
+        "setlinkstate1 off",
+        "natpf1 ssh,tcp,,2222,,22",
+        "vrdevideochannelquality 80",
+        "acpisleepbutton",
+        "usbattach 1",
+        "clipboard disabled",
+        "nic1 nat",
+        "reboot",
+    ],
 )
 def test_what_no_machine_can_do_is_refused_by_name(vbox: VBoxManage, debian: str, words: str) -> None:
     answer = vbox("controlvm", debian, *words.split())

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ringone_frontend_cli.vboxmanage import vrde
 from ringone_frontend_cli.vboxmanage.context import Context
 from ringone_frontend_cli.vboxmanage.errors import FILE_ERROR, INVALID_ARGUMENT, VerbError
 from ringone_frontend_cli.vboxmanage.running import client, wait_until_off
-from ringone_frontend_cli.vboxmanage.syntax import Arguments, Branches, Verb, branches, integer
+from ringone_frontend_cli.vboxmanage.syntax import Arguments, Branches, Verb, Words, branches, integer, on_off
 
 if TYPE_CHECKING:
     from ringone.client import Machine as Client
@@ -102,10 +103,27 @@ def screenshot(context: Context, arguments: Arguments) -> None:
         raise VerbError(f"Failed to create file '{file}': {error.strerror or error}", FILE_ERROR) from error
 
 
+def switch_vrde(context: Context, arguments: Arguments) -> None:
+    name, *words = arguments.words
+    enabled = on_off("vrde", Words(words))
+    with client(context, context.machine(name)) as vm:
+        vm.remote_display.change(enabled=enabled)
+
+
+def change_vrde(understood: Callable[[Sequence[str]], Mapping[str, str]]) -> Callable[[Context, Arguments], None]:
+    def run(context: Context, arguments: Arguments) -> None:
+        name, *words = arguments.words
+        properties = understood(words)
+        with client(context, context.machine(name)) as vm:
+            vm.remote_display.change(properties=properties)
+
+    return run
+
+
 NO_NETWORK = "there are no network adapters"
 NO_USB = "there is no USB"
 NO_ADDITIONS = "there are no guest additions"
-NO_VRDE = "there is no remote display of VirtualBox's kind"
+NO_VIDEO_CHANNEL = "there is no video channel"
 NO_SOUND = "there is no sound card"
 NO_RECORDING = "there is no recording"
 REFUSED: Mapping[str, str] = {
@@ -131,10 +149,7 @@ REFUSED: Mapping[str, str] = {
     "usbattach": NO_USB,
     "usbdetach": NO_USB,
     "videocap": NO_RECORDING,
-    "vrde": NO_VRDE,
-    "vrdeport": NO_VRDE,
-    "vrdeproperty": NO_VRDE,
-    "vrdevideochannelquality": NO_VRDE,
+    "vrdevideochannelquality": NO_VIDEO_CHANNEL,
     "webcam": NO_USB,
     **{
         f"{name}{number}": NO_NETWORK
@@ -161,6 +176,9 @@ VERBS: tuple[Branches, ...] = (
             Verb(name="keyboardputfile", summary="", usage=("<filename>",), run=put_file, words=(2, 2), raw=True),
             Verb(name="mouseputstate", summary="", usage=("<dx> <dy> [<wheel> [0 [<buttons>]]]",), run=put_mouse, words=(3, 6), raw=True),
             Verb(name="screenshotpng", summary="", usage=("<file> [0]",), run=screenshot, words=(2, 3), raw=True),
+            Verb(name="vrde", summary="", usage=("on|off",), run=switch_vrde, words=(2, 2), raw=True),
+            Verb(name="vrdeport", summary="", usage=("default|<ports>",), run=change_vrde(vrde.changed_ports), words=(2, 2), raw=True),
+            Verb(name="vrdeproperty", summary="", usage=("<name=[value]>",), run=change_vrde(vrde.changed_property), words=(2, 2), raw=True),
         ),
         REFUSED,
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 from ringone.api.config import Drive, DriveKind, MachineConfig, SerialPort, StorageController
@@ -26,6 +27,9 @@ from ringone_frontend_cli.vboxmanage.words import (
     kept_word,
     kind_of,
 )
+
+if TYPE_CHECKING:
+    from ringone.client import RemoteDisplayInfo
 
 MIB = 1 << 20
 NICS = 8
@@ -50,6 +54,7 @@ class MachineView:
     image_uuids: Mapping[Path, str] = attrs.field(factory=dict)
     session: str = ""
     video_mode: VideoMode | None = None
+    remote_display: RemoteDisplayInfo | None = None
 
     @property
     def config(self) -> MachineConfig:
@@ -269,13 +274,12 @@ def _session(view: MachineView) -> Iterator[Row]:
 
 
 def _rest(view: MachineView) -> Iterator[Row]:
-    yield from vrde.rows(view.config.remote_display)
+    yield from vrde.rows(view.config.remote_display, view.remote_display)
     yield Row("usb", "OHCI USB:", False)
     yield Row("ehci", "EHCI USB:", False)
     yield Row("xhci", "xHCI USB:", False)
     if view.session:
-        yield Row("VRDEActiveConnection", "VRDE Connection:", False, "not active")
-        yield Row("VRDEClients", "Clients so far:", 0)
+        yield from vrde.connection_rows(view.remote_display)
     yield Row("videocap", "Capturing:", False, "not active")
     yield Row("videocap_audio", "Capture audio:", False, "not active")
     yield Row("videocapscreens", "Capture screens:", 0)

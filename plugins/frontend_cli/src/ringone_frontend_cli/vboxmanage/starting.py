@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
-from ringone_frontend_cli.vboxmanage.context import Context
+from ringone.api.errors import RingOneError
+
+from ringone_frontend_cli.vboxmanage.context import Context, Machine
 from ringone_frontend_cli.vboxmanage.errors import INVALID_OBJECT_STATE, NotSupportedError, VerbError
-from ringone_frontend_cli.vboxmanage.running import client_installed
+from ringone_frontend_cli.vboxmanage.running import client_installed, connect
 from ringone_frontend_cli.vboxmanage.syntax import Arguments, Verb, choice, option
+from ringone_frontend_cli.vboxmanage.vrde import served_at
 
 HEADLESS = "headless"
 WINDOWS = frozenset({"gui", "separate"})
 """Types that would open a window. The machine runs without one."""
+REMOTE = frozenset({"rdp", "vrde", "vrdp"})
+"""Types that serve the remote display whether or not the machine file says so; VirtualBox calls it VRDE, and called it VRDP."""
 
 
 def start(context: Context, arguments: Arguments) -> None:
@@ -39,17 +45,32 @@ def _start(context: Context, name: str, kind: str) -> None:
     print(f'Waiting for VM "{shown}" to power on...', flush=True)
     with client_installed():
         from ringone.client.launch import launch
-    launch(machine.uuid, context.folder)
+    launch(machine.uuid, context.folder, ("--remote-display",) if kind in REMOTE else ())
     print(f'VM "{shown}" has been successfully started.')
+    if kind in REMOTE or machine.loaded.config.remote_display.enabled:
+        _tell_remote_display(context, machine)
+
+
+def _tell_remote_display(context: Context, machine: Machine) -> None:
+    try:
+        with contextlib.closing(connect(context, machine)) as vm:
+            info = vm.remote_display.info()
+    except RingOneError as error:  # a machine may be off again by now
+        print(f"{context.program}: warning: the remote display cannot be asked for: {error}", file=sys.stderr)
+        return
+    if info.error:
+        print(f"{context.program}: warning: the machine runs without its remote display: {info.error}", file=sys.stderr)
+    elif info.enabled:
+        print(f"Remote display: {served_at(info)}")
 
 
 VERBS = (
     Verb(
         name="startvm",
         summary="start machines",
-        usage=("<uuid|vmname>... [--type headless|gui|separate]",),
+        usage=("<uuid|vmname>... [--type headless|rdp|vrde|gui|separate]",),
         run=start,
-        options=(option("--type", parse=choice("gui", "sdl", HEADLESS, "separate", "emergencystop")), option("--putenv", "-E")),
+        options=(option("--type", parse=choice("gui", "sdl", HEADLESS, *sorted(REMOTE), "separate", "emergencystop")), option("--putenv", "-E")),
         words=(1, None),
     ),
 )

@@ -1,9 +1,9 @@
-"""The remote display in VBoxManage's words: modifyvm's options and showvminfo's lines. Who serves it is a frontend's business."""
+"""The remote display in VBoxManage's words: modifyvm's options, controlvm's verbs and showvminfo's lines. Who serves it is a frontend's business."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from ringone.api.config import MachineConfig, RemoteDisplay
@@ -12,9 +12,13 @@ from ringone_frontend_cli.vboxmanage.errors import VerbSyntaxError
 from ringone_frontend_cli.vboxmanage.output import Row
 from ringone_frontend_cli.vboxmanage.syntax import Option, Words, choice, on_off, option, text
 
+if TYPE_CHECKING:
+    from ringone.client import RemoteDisplayInfo
+
 PORTS, ADDRESS, VIDEO_CHANNEL = "TCP/Ports", "TCP/Address", "VideoChannel/Enabled"
 DEFAULT_PORTS = "3389"
-ANY_ADDRESS = "0.0.0.0"
+OWN_ADDRESS = "127.0.0.1"
+"""Where RingOne listens unless told otherwise; VirtualBox listens everywhere."""
 MAX_PORT = 0xFFFF
 DEFAULT_WORDS = frozenset({"default", ""})
 
@@ -69,14 +73,33 @@ def effect(change: Change) -> Callable[[MachineConfig, int, Any], MachineConfig]
     return lambda config, index, value: attrs.evolve(config, remote_display=change(config.remote_display, value))
 
 
-def rows(display: RemoteDisplay) -> Iterator[Row]:
+def changed_ports(words: Sequence[str]) -> Mapping[str, str]:
+    """For ``controlvm vrdeport``."""
+    ports = _ports("vrdeport", Words(words))
+    return {PORTS: "" if ports in DEFAULT_WORDS else ports}
+
+
+def changed_property(words: Sequence[str]) -> Mapping[str, str]:
+    """For ``controlvm vrdeproperty``."""
+    return dict([_pair("vrdeproperty", Words(words))])
+
+
+def served_at(info: RemoteDisplayInfo) -> str:
+    return f"address {info.address}, port {info.port}, certificate SHA-256 {info.fingerprint}"
+
+
+def rows(display: RemoteDisplay, served: RemoteDisplayInfo | None = None) -> Iterator[Row]:
+    """`served` is what the machine's process says, where the machine runs."""
+    if served is not None:
+        display = attrs.evolve(display, enabled=served.enabled, properties=served.properties)
     if not display.enabled:
         yield Row("vrde", "VRDE:", False)
         return
-    ports, address = display.properties.get(PORTS, DEFAULT_PORTS), display.properties.get(ADDRESS, ANY_ADDRESS)
+    ports, address = display.properties.get(PORTS, DEFAULT_PORTS), display.properties.get(ADDRESS, OWN_ADDRESS)
     words = f"(Address {address}, Ports {ports}, MultiConn: {_on_off(display.allow_multi_connection)}, ReuseSingleConn: "
     yield Row("vrde", "VRDE:", True, f"enabled {words}{_on_off(display.reuse_single_connection)}, Authentication type: {display.auth_type.lower()})")
-    yield Row("vrdeport", "", -1)
+    port = -1 if served is None else served.port
+    yield Row("vrdeport", "VRDE port:" if port >= 0 else "", port)
     yield Row("vrdeports", "", ports)
     yield Row("vrdeaddress", "", address)
     yield Row("vrdeauthtype", "", display.auth_type.lower())
@@ -85,6 +108,23 @@ def rows(display: RemoteDisplay) -> Iterator[Row]:
     yield Row("vrdevideochannel", "", display.properties.get(VIDEO_CHANNEL, "").lower() in ("1", "true", "on"))
     for name, value in display.properties.items():
         yield Row(f"vrdeproperty[{name}]", f"VRDE property {name}:", value)
+
+
+def connection_rows(served: RemoteDisplayInfo | None) -> Iterator[Row]:
+    """Of a machine that runs. The certificate and the error are RingOne's own."""
+    active = served is not None and bool(served.clients)
+    yield Row("VRDEActiveConnection", "VRDE Connection:", active, "active" if active else "not active")
+    yield Row("VRDEClients", "Clients so far:", 0 if served is None else served.clients_so_far)
+    if served is None:
+        return
+    if served.clients:
+        newest = served.clients[-1]
+        yield Row("VRDEUserName", "User name:", newest["user"])
+        yield Row("VRDEClientIP", "Client IP:", newest["address"])
+    if served.fingerprint:
+        yield Row("VRDECertificateFingerprint", "VRDE certificate:", served.fingerprint, f"SHA-256 {served.fingerprint}")
+    if served.error:
+        yield Row("VRDEError", "VRDE error:", served.error)
 
 
 def _on_off(value: bool) -> str:
