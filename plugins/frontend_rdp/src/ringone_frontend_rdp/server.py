@@ -12,6 +12,7 @@ import logging
 import socket
 import ssl
 import time
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -47,7 +48,7 @@ LAST_WORDS_S = 2
 GRAPHICS_S = 5
 """How long a client that knows the graphics pipeline may take to open it; from then on it gets bitmaps until it does."""
 MOST_UNKNOWN = 64
-"""Connections that have not got through the handshake; of more, the oldest is dropped."""
+"""Connections that have not got through the handshake; of more, the oldest is dropped that comes from where most come from."""
 READ_BYTES = 16 << 10
 OUTPUT_HIGH_WATER = 64 << 10
 LARGEST_DESKTOP = 8192
@@ -161,9 +162,10 @@ class RdpServer:
         self.clients = tuple(seen for client in self._clients.values() if (seen := client.seen) is not None)
 
     def _make_room(self) -> None:
-        unknown = [task for task, client in self._clients.items() if not client.admitted]
+        unknown = {task: client.address for task, client in self._clients.items() if not client.admitted and not task.cancelling()}
         if len(unknown) >= MOST_UNKNOWN:
-            unknown[0].cancel()
+            ((crowded, _),) = Counter(unknown.values()).most_common(1)
+            next(task for task, address in unknown.items() if address == crowded).cancel()
 
     def _has_room(self) -> bool:
         admitted = [(task, client) for task, client in self._clients.items() if client.admitted]
@@ -183,7 +185,7 @@ class Client:
     def __init__(self, server: RdpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._server = server
         self._reader, self._writer = reader, writer
-        self._address = str(writer.get_extra_info("peername", ("?",))[0])
+        self.address = str(writer.get_extra_info("peername", ("?",))[0])
         self._connection: Connection | None = None
         self._input = GuestInput(server.session)
         self._wake = asyncio.Event()
@@ -204,7 +206,7 @@ class Client:
         """Who it is, once it has got through the handshake."""
         if self._connection is None or not self._activated:
             return None
-        return RemoteClient(address=self._address, user=self._connection.user)
+        return RemoteClient(address=self.address, user=self._connection.user)
 
     def give_way(self) -> None:
         """Another client takes over; what is left is to tell this one."""
@@ -220,9 +222,9 @@ class Client:
         try:
             await self._converse(pump)
         except AuthenticationError as error:
-            self._server.attempts.failed(self._address)
+            self._server.attempts.failed(self.address)
             self._ended = f"not let in: {error}"
-            _log.warning("%s: %s", self._address, self._ended)
+            _log.warning("%s: %s", self.address, self._ended)
         except ProtocolError as error:
             self._ended = str(error)
         except (OSError, RingOneError) as error:
@@ -231,15 +233,15 @@ class Client:
             self._ended = "another client takes over" if self._gives_way else "the server ends it"
         except Exception:
             self._ended = "a fault of the server's"
-            _log.exception("%s: the server failed", self._address)
+            _log.exception("%s: the server failed", self.address)
         finally:
             pump.cancel()
             self._server.screen.remove(self._wake)
             await self._part()
-            _log.info("%s: disconnected: %s", self._address, self._ended)
+            _log.info("%s: disconnected: %s", self.address, self._ended)
 
     async def _converse(self, pump: asyncio.Task[None]) -> None:
-        if self._server.attempts.locked_out(self._address):
+        if self._server.attempts.locked_out(self.address):
             raise ProtocolError("locked out after too many wrong passwords")
         self._connection = await self._connect()
         deadline = asyncio.get_running_loop().time() + NEGOTIATION_S
@@ -301,10 +303,10 @@ class Client:
         assert self._connection is not None
         if not self._activated:
             self._activated = True
-            self._server.attempts.succeeded(self._address)
+            self._server.attempts.succeeded(self.address)
             self._server.activated()
             client, name = self._connection.client, self._connection.user or "nobody by name"
-            _log.info("%s: connected: %s, %s, %d bpp", self._address, name, self._connection.protocol.name, self._connection.depth)
+            _log.info("%s: connected: %s, %s, %d bpp", self.address, name, self._connection.protocol.name, self._connection.depth)
             assert client is not None
             self._server.screen.add(self._wake)
             if self._connection.wants_graphics:
