@@ -83,6 +83,7 @@ class RdpOptions:
     when_full: WhenFull = option(WhenFull.REFUSE, help="what becomes of one more: refuse, or take-over, which disconnects the one who came first")
     view_only: bool = option(False, help="show the screen, take no keys and no mouse")
     video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; exact again once it rests")
+    record: Path | None = option(None, help="a video file (MP4) of the screen that is made while the machine runs; none of that name may be there")
 
     @property
     def is_loopback(self) -> bool:

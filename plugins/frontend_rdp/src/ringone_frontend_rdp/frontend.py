@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import hmac
 import logging
@@ -21,6 +22,7 @@ from ringone_frontend_rdp.connection import Security
 from ringone_frontend_rdp.credssp import Acceptor
 from ringone_frontend_rdp.files import host_folder
 from ringone_frontend_rdp.graphics import h264
+from ringone_frontend_rdp.recording import Recording, recorded
 from ringone_frontend_rdp.server import RdpServer, ServerSettings
 from ringone_frontend_rdp.users import UserDatabase, nt_hash
 from ringone_frontend_rdp.x224 import Protocol
@@ -44,6 +46,8 @@ class RdpFrontend:
             raise ConfigError("security=nla: NLA is about users; accepted with auth=users only")
         if options.video is Video.AVC420:
             h264.require("video=avc420")
+        if options.record is not None:
+            h264.require("record")
         self._options = options
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -65,8 +69,13 @@ class RdpFrontend:
         )
         listening = self._listen()
         self.port = listening.getsockname()[1]
+        with contextlib.ExitStack() as undo:
+            undo.callback(listening.close)
+            recording = None if self._options.record is None else Recording(self._options.record)
+            undo.pop_all()
         self._running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(session, settings, listening)), name=f"{session.config.name} RDP", daemon=True)
+        serving = self._serve(session, settings, listening, recording)
+        self._thread = threading.Thread(target=lambda: asyncio.run(serving), name=f"{session.config.name} RDP", daemon=True)
         self._thread.start()
         self._running.result()
         _log.info("RDP at %s port %d, certificate SHA-256 %s", self._options.address, self.port, self.fingerprint)
@@ -91,11 +100,12 @@ class RdpFrontend:
             address=self._options.address, port=self.port, fingerprint=self.fingerprint, clients=server.clients, clients_so_far=server.clients_so_far
         )
 
-    async def _serve(self, session: VmSession, settings: ServerSettings, listening: socket.socket) -> None:
+    async def _serve(self, session: VmSession, settings: ServerSettings, listening: socket.socket, recording: Recording | None) -> None:
         stop = asyncio.Event()
         self._server = server = RdpServer(session, settings)
         self._running.set_result((asyncio.get_running_loop(), stop))
-        await server.serve(listening, stop)
+        async with contextlib.nullcontext() if recording is None else recorded(server.screen, recording):
+            await server.serve(listening, stop)
 
     def _certificate(self) -> HostCertificate:
         if self._options.certificate is not None and self._options.key is not None:

@@ -46,7 +46,7 @@ class Encoder:
         context.time_base = FRAME_NUMBERS
         context.gop_size = ENDLESS
         context.thread_count = 1
-        context.colorspace, context.color_primaries, context.color_trc, context.color_range = BT709, BT709, BT709, FULL_RANGE
+        mark_colours(context)
         context.options = {"preset": "ultrafast", "tune": "zerolatency", "crf": str(QUANTIZER)}
         self._context = context
         self._count = 0
@@ -57,6 +57,18 @@ class Encoder:
         frame.pts = self._count
         self._count += 1
         return b"".join(bytes(packet) for packet in self._context.encode(frame))
+
+
+def mark_colours(context: av.VideoCodecContext) -> None:
+    """As `video_frame` makes them; players show others where they are not told."""
+    context.colorspace, context.color_primaries, context.color_trc, context.color_range = BT709, BT709, BT709, FULL_RANGE
+
+
+def scaled(picture: Picture, width: int, height: int) -> Picture:
+    import av
+
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24").reformat(width=width, height=height)
+    return np.asarray(frame.to_ndarray(), np.uint8)
 
 
 def video_frame(picture: Picture) -> av.VideoFrame:
