@@ -250,7 +250,7 @@ def differences(expected: Result, got: Result) -> list[str]:
     found += _access_differences(expected, got)
     if got.ending is Ending.FINISHED and got.handled != got.interrupts:
         found.append(f"interrupts: {got.interrupts} raised, {got.handled} handled")
-    found += _field_differences("", attrs.asdict(expected.state), attrs.asdict(got.state))
+    found += _field_differences("", _comparable_state(expected), _comparable_state(got))
     found += _memory_differences(expected, got)
     return found
 
@@ -284,6 +284,14 @@ def _access_differences(expected: Result, got: Result) -> list[str]:
         if pair[0] != pair[1]:
             return [f"port or MMIO access {index}: {pair[0]}, but {pair[1]}"]
     return []
+
+
+def _comparable_state(result: Result) -> dict[str, object]:
+    """Where a shutdown struck is left out: an entry of the TLB that memory contradicts by then may be used or not, and moves the last fault."""
+    fields = attrs.asdict(result.state)
+    if result.ending is Ending.SHUTDOWN:
+        del fields["eip"]
+    return fields
 
 
 def _field_differences(path: str, ours: object, theirs: object) -> list[str]:
