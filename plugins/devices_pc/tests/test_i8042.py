@@ -15,6 +15,7 @@ KEYBOARD_INTERRUPT, AUXILIARY_INTERRUPT, DISABLE_KEYBOARD, DISABLE_AUXILIARY, TR
 MILLISECOND = 1_000_000
 ACK = 0xFA
 LEFT, RIGHT, MIDDLE = 1, 2, 4
+BACK, FORWARD = 8, 16
 
 
 @pytest.fixture
@@ -371,6 +372,28 @@ def test_the_knock_makes_a_wheel_mouse_until_reset(kbc: DeviceHarness) -> None:
     assert packets(kbc) == [0x08, 1, 0, 7, 0x08, 0, 0, 2]
     to_mouse(kbc, 0xFF)
     assert to_mouse(kbc, 0xF2) == [ACK, 0x00]
+
+
+def test_another_knock_makes_a_mouse_with_five_buttons_until_reset(kbc: DeviceHarness) -> None:
+    to_mouse(kbc, 0xF3, 200, 0xF3, 200, 0xF3, 80)
+    assert to_mouse(kbc, 0xF2) == [ACK, 0x04]
+    to_mouse(kbc, 0xF4)
+    mouse = kbc.provided("mouse")
+    for dz, buttons in ((0, BACK), (-1, BACK | FORWARD | LEFT), (7, FORWARD), (0, 0)):
+        mouse.move(0, 0, dz, buttons)
+    assert packets(kbc) == [0x08, 0, 0, 0x10, 0x09, 0, 0, 0x3F, 0x08, 0, 0, 0x27, 0x08, 0, 0, 0x00]
+    to_mouse(kbc, 0xF6, 0xF4)
+    mouse.move(1, 0, 0, BACK)
+    assert packets(kbc) == [0x08, 1, 0, 0x10]
+    to_mouse(kbc, 0xFF)
+    assert to_mouse(kbc, 0xF2) == [ACK, 0x00]
+
+
+def test_mouse_that_was_not_asked_for_five_buttons_has_three(kbc: DeviceHarness) -> None:
+    to_mouse(kbc, 0xF3, 200, 0xF3, 100, 0xF3, 80, 0xF4)
+    kbc.provided("mouse").move(0, 0, 0, BACK | FORWARD)
+    kbc.provided("mouse").move(0, 0, 0, FORWARD | RIGHT)
+    assert packets(kbc) == [0x0A, 0, 0, 0]
 
 
 def test_remote_mode_reports_when_asked(kbc: DeviceHarness) -> None:

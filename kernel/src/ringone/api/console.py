@@ -80,7 +80,7 @@ class Keyboard(Protocol):
 
 
 class Mouse(Protocol):
-    """Interface ``mouse``: relative movement; y grows downwards as on the screen. `buttons`: bit 0 left, 1 right, 2 middle."""
+    """Interface ``mouse``: relative movement; y grows downwards as on the screen. `buttons`: bit 0 left, 1 right, 2 middle, 3 back, 4 forward."""
 
     def move(self, dx: int, dy: int, dz: int, buttons: int) -> None: ...
 

@@ -86,7 +86,7 @@ class ScreenCells(Model):
 # --- mouse
 
 Offset = Annotated[int, Field(ge=-MAX_MOVE, le=MAX_MOVE)]
-Buttons = Annotated[int, Field(ge=0, le=7, description="Bit 0 left, 1 right, 2 middle; down until another call says otherwise")]
+Buttons = Annotated[int, Field(ge=0, le=31, description="Bit 0 left, 1 right, 2 middle, 3 back, 4 forward; down until another call says otherwise")]
 
 
 class MouseMove(Model):

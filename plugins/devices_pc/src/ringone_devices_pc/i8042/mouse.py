@@ -1,7 +1,8 @@
-"""A PS/2 mouse (IBM PS/2 Hardware Interface Technical Reference) that becomes a wheel mouse when sample rates 200, 100 and 80 are set in a row.
+"""A PS/2 mouse (IBM PS/2 Hardware Interface Technical Reference) that becomes a wheel mouse when sample rates 200, 100 and 80 are set in a row,
+and one with five buttons (IntelliMouse Explorer) when 200, 200 and 80 are.
 
 Clicks are reported one by one, movement between them is summed. The sample rate and the resolution are remembered and reported, but the host's movement is
-passed on as it is and at the pace of the cable. The five-button protocol is left out.
+passed on as it is and at the pace of the cable. The horizontal wheel of later models is left out.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ RESEND = 0xFE
 BAT_PASSED = 0xAA
 STANDARD_ID = 0x00
 WHEEL_ID = 0x03
+EXPLORER_ID = 0x04
 
 SCALING_1_1 = 0xE6
 SCALING_2_1 = 0xE7
@@ -44,8 +46,13 @@ STATUS_REMOTE = 1 << 6
 LEFT, RIGHT, MIDDLE = 1 << 0, 1 << 1, 1 << 2
 STATUS_BUTTONS = ((LEFT, 1 << 2), (MIDDLE, 1 << 1), (RIGHT, 1 << 0))
 BUTTONS = LEFT | RIGHT | MIDDLE
+SIDE_BUTTONS = 1 << 3 | 1 << 4
+SIDE_BUTTONS_SHIFT = 1
+"""To their bits in the fourth byte, beside the wheel's four."""
+WHEEL_MASK = 0x0F
 
 WHEEL_KNOCK = bytes((200, 100, 80))
+EXPLORER_KNOCK = bytes((200, 200, 80))
 SCALED = (0, 1, 1, 3, 6, 9)
 """2:1 scaling of small movements; larger ones are doubled."""
 MAX_DELTA = 255
@@ -108,7 +115,7 @@ class Mouse:
     def move(self, dx: int, dy: int, dz: int, buttons: int) -> None:
         state = self._state
         movements = self._movements
-        buttons &= BUTTONS
+        buttons &= BUTTONS | SIDE_BUTTONS if state.explorer else BUTTONS
         if not state.reporting and not state.remote:
             state.buttons = buttons
             return
@@ -160,9 +167,11 @@ class Mouse:
             if not (movement.dx or movement.dy or movement.dz):
                 self._movements.popleft()
         x, y = (_scale(dx), _scale(-dy)) if doubled else (dx, -dy)
-        flags = PACKET_ALWAYS_1 | state.buttons | (PACKET_X_SIGN if x < 0 else 0) | (PACKET_Y_SIGN if y < 0 else 0)
+        flags = PACKET_ALWAYS_1 | state.buttons & BUTTONS | (PACKET_X_SIGN if x < 0 else 0) | (PACKET_Y_SIGN if y < 0 else 0)
         packet = [flags, x & 0xFF, y & 0xFF]
-        if state.wheel:
+        if state.explorer:
+            packet.append(dz & WHEEL_MASK | (state.buttons & SIDE_BUTTONS) << SIDE_BUTTONS_SHIFT)
+        elif state.wheel:
             packet.append(dz & 0xFF)
         return packet
 
@@ -202,6 +211,8 @@ class Mouse:
         state.rates = (state.rates + bytes((rate,)))[-len(WHEEL_KNOCK) :]
         if state.rates == WHEEL_KNOCK:
             state.wheel = True
+        elif state.rates == EXPLORER_KNOCK:
+            state.wheel = state.explorer = True
         self._reply(ACK)
 
     def _set_scaling_1_1(self) -> None:
@@ -234,7 +245,8 @@ class Mouse:
         self._reply(*self._packet(doubled=False))
 
     def _identify(self) -> None:
-        self._reply(WHEEL_ID if self._state.wheel else STANDARD_ID)
+        state = self._state
+        self._reply(EXPLORER_ID if state.explorer else WHEEL_ID if state.wheel else STANDARD_ID)
 
     def _enable(self) -> None:
         self._state.reporting = True
@@ -246,10 +258,11 @@ class Mouse:
     def _set_defaults(self) -> None:
         """Everything but the wheel and the buttons, which are in somebody's hand."""
         old = self._state
-        self._state = MouseState(wheel=old.wheel, buttons=old.buttons, last_sent=old.last_sent)
+        self._state = MouseState(wheel=old.wheel, explorer=old.explorer, buttons=old.buttons, last_sent=old.last_sent)
         self._movements.clear()
 
     def _power_on(self) -> None:
         self._set_defaults()
-        self._state.wheel = False
+        self._state.wheel = self._state.explorer = False
+        self._state.buttons &= BUTTONS
         self._reply(BAT_PASSED, STANDARD_ID)

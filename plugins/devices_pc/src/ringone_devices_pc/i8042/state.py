@@ -35,7 +35,8 @@ class Movement:
 
 @attrs.define(slots=True)
 class MouseState:
-    """`movements` are not yet reported, `sending` is the rest of a packet. `rates` are the last three sample rates, with which drivers knock for the wheel."""
+    """`movements` are not yet reported, `sending` is the rest of a packet. `rates` are the last three sample rates: drivers knock with them for the wheel
+    and for two more buttons (`explorer`)."""
 
     movements: list[Movement] = attrs.field(factory=list)
     sending: bytes = b""
@@ -49,6 +50,7 @@ class MouseState:
     rate: int = 100
     rates: bytes = b""
     wheel: bool = False
+    explorer: bool = False
     buttons: int = 0
     last_sent: int = 0
 
