@@ -48,6 +48,11 @@ def test_a_property_becomes_an_option(properties: dict[str, str], option: str, v
     assert options_of(display(**properties)) == attrs.evolve(ALONE, **{option: value})
 
 
+def test_what_has_no_effect_is_named_without_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    options_of(display(VNCPassword="secret", VideoChannel_Quality="75"))
+    assert [record.getMessage() for record in caplog.records] == ["the remote display's property VNCPassword has no effect"]
+
+
 def test_certificate_and_key_are_the_files_that_are_named() -> None:
     options = options_of(display(Security_ServerCertificate="/c.pem", Security_ServerPrivateKey="/k.pem"))
     assert (options.certificate, options.key) == (Path("/c.pem"), Path("/k.pem"))

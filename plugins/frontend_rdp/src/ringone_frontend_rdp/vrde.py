@@ -37,7 +37,7 @@ def options_of(display: RemoteDisplay) -> RdpOptions:
         if name in MEANINGS:
             given |= _understood(name, value)
         elif not name.startswith(WITHOUT_EFFECT):
-            _log.warning("the remote display's property %s=%s has no effect", name, value)
+            _log.warning("the remote display's property %s has no effect", name)
     if (CERTIFICATE in properties) != (KEY in properties):
         raise ConfigError(f"{CERTIFICATE} and {KEY}: one without the other; accepted: both, or none for the host's own")
     options = RdpOptions(**given)
