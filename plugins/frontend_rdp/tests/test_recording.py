@@ -100,11 +100,13 @@ def test_frontend_records_though_nobody_is_connected(start: Callable[[Console], 
     console = Console()
     console.show(flat(400, 720, (255, 0, 0)))
     frontend = start(console)
-    eventually(lambda: len(added) == 1)
+    eventually(lambda: len(added) > 0)
     console.show(flat(400, 720, (0, 0, 255)))
-    eventually(lambda: len(added) == 2)
+    eventually(lambda: added[-1][0, 0, 2] > 0)
     frontend.stop()
-    assert [middle(picture) for _, picture in video(tmp_path / "video.mp4")] == [[1, 0, 0], [0, 0, 1], [0, 0, 1]]
+    shown = [middle(picture) for _, picture in video(tmp_path / "video.mp4")]
+    assert shown == sorted(shown, reverse=True)
+    assert (shown[0], shown[-1]) == ([1, 0, 0], [0, 0, 1])
 
 
 def test_file_that_is_there_is_not_overwritten(start: Callable[[Console], RdpFrontend], tmp_path: Path) -> None:

@@ -31,11 +31,15 @@ class SecurityMethod(enum.Enum):
 
 
 class Video(enum.Enum):
-    """What H.264 is for: `AUTO` takes it while much of the screen moves, where the client and this host have it."""
+    """What H.264 is for: `AUTO` takes it while much of the screen moves, where the client and this host have it.
+
+    `BITMAPS` does without the graphics pipeline.
+    """
 
     AUTO = "auto"
     LOSSLESS = "lossless"
     AVC420 = "avc420"
+    BITMAPS = "bitmaps"
 
 
 class WhenFull(enum.Enum):
@@ -82,7 +86,7 @@ class RdpOptions:
     )
     when_full: WhenFull = option(WhenFull.REFUSE, help="what becomes of one more: refuse, or take-over, which disconnects the one who came first")
     view_only: bool = option(False, help="show the screen, take no keys and no mouse")
-    video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; exact again once it rests")
+    video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; bitmaps: as before RDP 8")
     record: Path | None = option(None, help="a video file (MP4) of the screen that is made while the machine runs; none of that name may be there")
 
     @property

@@ -23,6 +23,8 @@ from ringone_frontend_rdp.graphics import h264
 
 WIDTH, HEIGHT = 1024, 768
 FRAMES_PER_S = 25
+STILL_S = 1
+"""So long after the last one, the same picture is recorded again: what is in the file is never much older."""
 KEY_FRAME_EVERY = 250
 MILLISECONDS = Fraction(1, 1000)
 CONTAINER = {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000", "flush_packets": "1"}
@@ -107,7 +109,8 @@ async def _record(recording: Recording, screen: Screen, changed: asyncio.Event) 
     with ThreadPoolExecutor(1, "RDP recording") as thread:
         try:
             while True:
-                await changed.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(changed.wait(), STILL_S)
                 changed.clear()
                 if screen.picture is not None:
                     await loop.run_in_executor(thread, recording.add, screen.picture, loop.time() - begun)

@@ -309,7 +309,7 @@ class Client:
             _log.info("%s: connected: %s, %s, %d bpp", self.address, name, self._connection.protocol.name, self._connection.depth)
             assert client is not None
             self._server.screen.add(self._wake)
-            if self._connection.wants_graphics:
+            if self._connection.wants_graphics and self._server.settings.video is not Video.BITMAPS:
                 self._open_graphics(self._connection)
         self._draw_anew()
 
