@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from ringone.api.errors import StateError
+from ringone.keyboard import LAYOUTS
+from ringone_frontend_rdp.characters import MOST_LOGGED
 from ringone_frontend_rdp.guest_input import MOST_PENDING, GuestInput
-from ringone_frontend_rdp.input import KeyEvent, MouseEvent, SynchronizeEvent
+from ringone_frontend_rdp.input import CharacterEvent, KeyEvent, MouseEvent, SideButtonEvent, SynchronizeEvent, parse_fast_path, parse_slow_path
+from ringone_frontend_rdp.wire import Reader
 
 
 class Guest:
@@ -122,3 +127,64 @@ def test_buttons_stay_down_while_the_mouse_moves(guest: Guest, given: GuestInput
 def test_wheel_turns_without_moving_the_pointer(guest: Guest, given: GuestInput, flags: int, notches: int) -> None:
     given.handle([MouseEvent(0x0800, 300, 300), MouseEvent(flags, 0, 0), MouseEvent(0x0800, 301, 300)])
     assert guest.moves == [(0, 0, 0, 0), (0, 0, notches, 0), (1, 0, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("layout", "unit", "codes"),
+    [
+        ("us", "a", "1e 9e"),
+        ("us", "A", "2a 1e 9e aa"),
+        ("de", "z", "15 95"),
+        ("de", "@", "e0 38 10 90 e0 b8"),
+        ("de", "é", "0d 8d 12 92"),
+        ("us", "\r", "1c 9c"),
+    ],
+    ids=["small", "capital", "moved", "altgr", "dead-key", "enter"],
+)
+def test_characters_become_the_layouts_keys(guest: Guest, layout: str, unit: str, codes: str) -> None:
+    given = GuestInput(guest, LAYOUTS[layout])  # type: ignore[arg-type]
+    given.handle([CharacterEvent(ord(unit), released=False), CharacterEvent(ord(unit), released=True)])
+    assert guest.codes.hex(" ") == codes
+
+
+def test_character_that_the_layout_lacks_is_logged_once_and_not_typed(guest: Guest, given: GuestInput, caplog: pytest.LogCaptureFixture) -> None:
+    given.handle([CharacterEvent(unit, released=False) for unit in (0x20AC, 0x20AC, 0xD800, 0)])
+    assert guest.codes == b""
+    assert caplog.messages == [f"keyboard layout us cannot type U+{unit}" for unit in ("20AC", "D800", "0000")]
+
+
+def test_endless_characters_that_the_layout_lacks_fill_no_log(given: GuestInput, caplog: pytest.LogCaptureFixture) -> None:
+    given.handle([CharacterEvent(unit, released=False) for unit in range(0x4E00, 0x4F00)])
+    assert len(caplog.messages) == MOST_LOGGED
+
+
+def test_held_shift_makes_no_other_character_of_one(guest: Guest, given: GuestInput) -> None:
+    given.handle([key(0x2A), CharacterEvent(ord("a"), released=False), key(0x2A, released=True)])
+    assert guest.codes.hex(" ") == "2a aa 1e 9e 2a aa"
+
+
+def test_caps_lock_makes_no_other_character_of_one(guest: Guest, given: GuestInput) -> None:
+    guest.leds = 0b100
+    given.handle([CharacterEvent(ord("a"), released=False), CharacterEvent(ord("1"), released=False)])
+    assert guest.codes.hex(" ") == "2a 1e 9e aa 02 82"
+
+
+def test_characters_too_fill_no_queue(guest: Guest, given: GuestInput) -> None:
+    guest.reads = False
+    given.handle([CharacterEvent(ord("A"), released=False)] * 1000)
+    assert len(guest.codes) < MOST_PENDING + 8
+
+
+def test_side_buttons_are_buttons_4_and_5(guest: Guest, given: GuestInput) -> None:
+    given.handle([SideButtonEvent(0x8001, 5, 5), SideButtonEvent(0x8002, 6, 5), SideButtonEvent(0x0001, 6, 5)])
+    assert guest.moves == [(0, 0, 0, 8), (1, 0, 0, 24), (0, 0, 0, 16)]
+
+
+@pytest.mark.parametrize("way", ["slow path", "fast path"])
+def test_characters_and_side_buttons_come_either_way(way: str) -> None:
+    if way == "slow path":
+        events = struct.pack("<IHHHH", 0, 5, 0x8000, 0xE9, 0) + struct.pack("<IHHHH", 0, 0x8002, 0x8001, 7, 9)
+        found = parse_slow_path(Reader(struct.pack("<HH", 2, 0) + events, "input"))
+    else:
+        found = parse_fast_path(bytes((2 << 2, 12)) + struct.pack("<BH", 4 << 5 | 1, 0xE9) + struct.pack("<BHHH", 2 << 5, 0x8001, 7, 9))
+    assert found == [CharacterEvent(0xE9, released=True), SideButtonEvent(0x8001, 7, 9)]

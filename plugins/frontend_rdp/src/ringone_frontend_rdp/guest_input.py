@@ -6,28 +6,33 @@ A key that went down on a client comes up when the client loses the focus or the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ringone.api.errors import StateError
 from ringone.api.frontends import VmSession
+from ringone.keyboard import LAYOUTS, Layout
 
-from ringone_frontend_rdp.input import InputEvent, KeyEvent, MouseEvent, SynchronizeEvent
-from ringone_frontend_rdp.scancodes import Keys
+from ringone_frontend_rdp.characters import Characters
+from ringone_frontend_rdp.input import CharacterEvent, InputEvent, KeyEvent, MouseEvent, SideButtonEvent, SynchronizeEvent
+from ringone_frontend_rdp.scancodes import CAPS_LOCK, LOCKS, Keys
 
 MOST_PENDING = 256
 
 PTRFLAGS_WHEEL_NEGATIVE, PTRFLAGS_WHEEL, PTRFLAGS_HWHEEL, PTRFLAGS_MOVE = 0x0100, 0x0200, 0x0400, 0x0800
 PTRFLAGS_BUTTONS = {0x1000: 1, 0x2000: 2, 0x4000: 4}
 PTRFLAGS_DOWN = 0x8000
+PTRXFLAGS_BUTTONS = {0x0001: 8, 0x0002: 16}
+DEFAULT_LAYOUT = LAYOUTS["us"]
 WHEEL_ROTATION_MASK, WHEEL_NOTCH = 0x01FF, 120
 
 
 class GuestInput:
     """Called on the machine's thread."""
 
-    def __init__(self, session: VmSession) -> None:
+    def __init__(self, session: VmSession, layout: Layout = DEFAULT_LAYOUT) -> None:
         self._session = session
         self._keys = Keys()
+        self._characters = Characters(layout)
         self._place: tuple[int, int] | None = None
         self._buttons = 0
 
@@ -53,8 +58,13 @@ class GuestInput:
         match event:
             case KeyEvent():
                 self._key(event)
+            case CharacterEvent(unit, released):
+                if not released and not self._has_no_room():
+                    self._type(chr(unit))
             case MouseEvent():
                 self._mouse(event)
+            case SideButtonEvent():
+                self._press(event, PTRXFLAGS_BUTTONS)
             case SynchronizeEvent(locks):
                 self._synchronize(locks)
 
@@ -64,6 +74,11 @@ class GuestInput:
             self._keys.lose(event)
         else:
             self._put(self._keys.codes(event))
+
+    def _type(self, character: str) -> None:
+        capitals = bool(self._session.keyboard_leds() & LOCKS[CAPS_LOCK])
+        if codes := self._characters.codes(character, capitals=capitals):
+            self._put(self._keys.around(codes))
 
     def _synchronize(self, locks: int) -> None:
         self._keys.see(self._session.keyboard_leds())
@@ -84,7 +99,11 @@ class GuestInput:
             return
         if event.flags & PTRFLAGS_HWHEEL:
             return
-        for flag, button in PTRFLAGS_BUTTONS.items():
+        self._press(event, PTRFLAGS_BUTTONS)
+
+    def _press(self, event: MouseEvent | SideButtonEvent, buttons: Mapping[int, int]) -> None:
+        """And move to where that was."""
+        for flag, button in buttons.items():
             if event.flags & flag:
                 self._buttons = self._buttons | button if event.flags & PTRFLAGS_DOWN else self._buttons & ~button
         x, y = self._place or (event.x, event.y)

@@ -1,7 +1,4 @@
-"""Keyboard and mouse events ([MS-RDPBCGR] 2.2.8.1), which clients send in either of two forms: slow path, inside the share layer, and fast path, without it.
-
-Unicode events are not offered and passed over: they are characters, not keys.
-"""
+"""Keyboard and mouse events ([MS-RDPBCGR] 2.2.8.1), which clients send in either of two forms: slow path, inside the share layer, and fast path, without it."""
 
 from __future__ import annotations
 
@@ -49,8 +46,25 @@ class KeyEvent:
 
 
 @attrs.frozen
+class CharacterEvent:
+    """A UTF-16 code unit that the client's user has typed, on whatever keys."""
+
+    unit: int
+    released: bool
+
+
+@attrs.frozen
 class MouseEvent:
     """`flags` are PTRFLAGS."""
+
+    flags: int
+    x: int
+    y: int
+
+
+@attrs.frozen
+class SideButtonEvent:
+    """`flags` are PTRXFLAGS."""
 
     flags: int
     x: int
@@ -64,7 +78,7 @@ class SynchronizeEvent:
     locks: int
 
 
-InputEvent = KeyEvent | MouseEvent | SynchronizeEvent
+InputEvent = KeyEvent | CharacterEvent | MouseEvent | SideButtonEvent | SynchronizeEvent
 
 
 def parse_slow_path(reader: Reader) -> list[InputEvent]:
@@ -85,7 +99,11 @@ def parse_slow_path(reader: Reader) -> list[InputEvent]:
                 events.append(MouseEvent(first, second, third))
             case SlowPath.SYNC:
                 events.append(SynchronizeEvent(second & 7))
-            case SlowPath.UNUSED | SlowPath.UNICODE | SlowPath.MOUSEX:
+            case SlowPath.UNICODE:
+                events.append(CharacterEvent(second, bool(first & KBDFLAGS_RELEASE)))
+            case SlowPath.MOUSEX:
+                events.append(SideButtonEvent(first, second, third))
+            case SlowPath.UNUSED:
                 pass
             case _:
                 raise ProtocolError(f"slow-path input: event {kind:#x}")
@@ -112,11 +130,11 @@ def parse_fast_path(pdu: bytes) -> list[InputEvent]:
             case FastPath.MOUSE:
                 events.append(MouseEvent(reader.u16(), reader.u16(), reader.u16()))
             case FastPath.MOUSEX:
-                reader.take(6)
+                events.append(SideButtonEvent(reader.u16(), reader.u16(), reader.u16()))
             case FastPath.SYNC:
                 events.append(SynchronizeEvent(flags & 7))
             case FastPath.UNICODE:
-                reader.take(2)
+                events.append(CharacterEvent(reader.u16(), bool(flags & FASTPATH_KBDFLAGS_RELEASE)))
             case FastPath.QOE_TIMESTAMP:
                 reader.take(4)
             case _:

@@ -17,6 +17,9 @@ PAUSE = bytes((E1, 0x1D, 0x45, E1, 0x9D, 0xC5))
 """The key that has no release. Clients send it as Ctrl with the flag EXTENDED1 and a plain Num Lock, down, and both again, up."""
 CTRL, NUM_LOCK, CAPS_LOCK, SCROLL_LOCK = 0x1D, 0x45, 0x3A, 0x46
 
+LEVEL_KEYS = frozenset({(0x2A, False), (0x36, False), (0x38, True)})
+"""Both Shifts and AltGr: the keys that choose which of its characters a key gives."""
+
 LOCKS = {SCROLL_LOCK: 1 << 0, NUM_LOCK: 1 << 1, CAPS_LOCK: 1 << 2}
 """Their bits in a Synchronize event and in a keyboard's LEDs"""
 
@@ -70,6 +73,11 @@ class Keys:
         self._struck = struck
         if not was_down:
             self._down.pop(key, None)
+
+    def around(self, codes: bytes) -> bytes:
+        """`codes` with the keys up that would make other characters of them."""
+        held = [key for key in self._down if key in LEVEL_KEYS]
+        return b"".join(_set1(*key, BREAK) for key in held) + codes + b"".join(_set1(*key) for key in held)
 
     def release_all(self) -> bytes:
         """The last key that went down comes up first."""
