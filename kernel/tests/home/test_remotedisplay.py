@@ -106,6 +106,14 @@ def test_a_port_that_is_taken_is_a_warning_at_the_start_and_can_be_changed_then(
     assert display.info().port == 5001
 
 
+def test_a_frontend_with_a_fault_costs_no_run(caplog: pytest.LogCaptureFixture) -> None:
+    host = Host(attrs.evolve(ON, properties={}))
+    display = host.display()
+    assert (display.info().port, display.info().error) == (-1, "KeyError: 'TCP/Ports'")
+    assert "a part of it failed" in caplog.text
+    assert display.change(properties={PORTS: "5001"}).port == 5001
+
+
 @pytest.mark.parametrize(("port", "kind"), [("5001", DriverError), ("0", ConfigError)], ids=["taken", "wrong"])
 def test_a_change_that_cannot_be_served_changes_nothing(port: str, kind: type[RingOneError]) -> None:
     host = Host(ON, taken={5001})

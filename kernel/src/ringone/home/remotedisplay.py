@@ -86,6 +86,9 @@ class ServedDisplay:
         except RingOneError as error:
             self._error = str(error)
             log.warning("the machine runs without its remote display: %s", error)
+        except Exception as error:
+            self._error = f"{type(error).__name__}: {error}"
+            log.exception("the machine runs without its remote display: a part of it failed")
 
     def _serve(self, server: RemoteDisplayFrontend | None) -> None:
         if server is not None:
