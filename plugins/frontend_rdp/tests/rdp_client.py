@@ -9,6 +9,7 @@ from ringone_frontend_rdp.x224 import Protocol
 
 CHANNELS = ("rdpdr", "rdpsnd", "cliprdr")
 IO_CHANNEL = 1003
+CHANNEL_IDS = {name: 1004 + number for number, name in enumerate(CHANNELS)}
 USER = 1004 + len(CHANNELS)
 SHARE_ID = 0x000103EA
 

@@ -386,3 +386,28 @@ def test_waiting_grows_with_every_wrong_password_and_ends() -> None:
 
 def test_protocol_numbers_are_those_of_the_wire() -> None:
     assert [int(each) for each in (Protocol.SSL, Protocol.HYBRID, Protocol.HYBRID_EX)] == [1, 2, 8]
+
+
+CLIPBOARD = client.CHANNEL_IDS["cliprdr"]
+
+
+def in_channel(message: bytes) -> bytes:
+    return client.send_data(struct.pack("<II", len(message), 3) + message, CLIPBOARD)
+
+
+def test_clipboards_text_is_typed_when_its_key_is_struck(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve(clipboard=True, layout="de")).log_on()
+    peer.socket.sendall(in_channel(struct.pack("<HHII", 2, 0, 36, 13) + bytes(32)))
+    peer.socket.sendall(bytes((3 << 2, 8, 0, 0x1D, 0, 0x38, 0, 0x2F)))
+    peer.read_until(lambda pdu: struct.pack("<HHII", 4, 0, 4, 13) in pdu)
+    text = "zZ".encode("utf-16-le") + bytes(2)
+    peer.socket.sendall(in_channel(struct.pack("<HHI", 5, 1, len(text)) + text))
+    typed = bytes.fromhex("1d38 b89d 1595 2a1595aa")
+    eventually(lambda: len(guest.codes) >= len(typed))
+    assert guest.codes == typed
+
+
+def test_key_of_the_clipboard_is_the_guests_where_there_is_none(serve: Serve, connect: Connect, guest: Machine) -> None:
+    peer = connect(serve()).log_on()
+    peer.socket.sendall(bytes((3 << 2, 8, 0, 0x1D, 0, 0x38, 0, 0x2F)))
+    eventually(lambda: guest.codes == bytes((0x1D, 0x38, 0x2F)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import attrs
 from ringone.api.options import option
+from ringone.keyboard import pick
 
 MOST_CLIENTS = 64
 MAX_PORT = 65535
@@ -72,6 +73,10 @@ def _is_address(instance: Any, attribute: attrs.Attribute[str], value: str) -> N
     ipaddress.ip_address(value)
 
 
+def _is_layout(instance: Any, attribute: attrs.Attribute[str], value: str) -> None:
+    pick(value)
+
+
 @attrs.frozen(kw_only=True)
 class RdpOptions:
     port: str = option(DEFAULT_PORT, help="the port, a range of which the first free one is taken (5000-5010), or 0 for any free one", validator=_is_ports)
@@ -86,6 +91,8 @@ class RdpOptions:
     )
     when_full: WhenFull = option(WhenFull.REFUSE, help="what becomes of one more: refuse, or take-over, which disconnects the one who came first")
     view_only: bool = option(False, help="show the screen, take no keys and no mouse")
+    layout: str = option("us", help="the guest's keyboard layout, by which characters that clients send become keys", validator=_is_layout)
+    clipboard: bool = option(False, help="Ctrl+Alt+V types the text of the client's clipboard")
     video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; bitmaps: as before RDP 8")
     record: Path | None = option(None, help="a video file (MP4) of the screen that is made while the machine runs; none of that name may be there")
 

@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 import attrs
 
-from ringone_frontend_rdp import finalization, licensing, mcs, share, static_channels, wire, x224
+from ringone_frontend_rdp import clipboard, finalization, licensing, mcs, share, static_channels, wire, x224
 from ringone_frontend_rdp.capabilities import ClientCapabilities
 from ringone_frontend_rdp.client_info import parse_client_info
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
@@ -42,7 +42,7 @@ class Stage(enum.IntEnum):
 
 LARGEST_PDU = {Stage.NEGOTIATION: x224.LARGEST_REQUEST, Stage.CONNECT: mcs.LARGEST_CONNECT_INITIAL, Stage.CHANNELS: 16 << 10}
 LARGEST_OTHER_PDU = 0xFFFF
-LARGEST_MESSAGES = {"drdynvc": 64 << 10}
+LARGEST_MESSAGES = {"drdynvc": 64 << 10, clipboard.STATIC_CHANNEL: clipboard.LARGEST_MESSAGE}
 """Of the static channels that are listened to; what comes in others is passed over."""
 
 

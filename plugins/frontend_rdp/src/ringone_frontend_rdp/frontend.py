@@ -15,6 +15,7 @@ from concurrent.futures import Future
 from ringone.api.errors import ConfigError, DriverError
 from ringone.api.frontends import VmSession
 from ringone.api.remotedisplay import Endpoint
+from ringone.keyboard import pick
 
 from ringone_frontend_rdp.certificates import HostCertificate, host_certificate, own_certificate
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, Video, ports
@@ -65,6 +66,8 @@ class RdpFrontend:
             max_clients=self._options.max_clients,
             when_full=self._options.when_full,
             view_only=self._options.view_only,
+            layout=pick(self._options.layout),
+            clipboard=self._options.clipboard,
             video=self._options.video,
         )
         listening = self._listen()

@@ -23,6 +23,8 @@ PTRFLAGS_BUTTONS = {0x1000: 1, 0x2000: 2, 0x4000: 4}
 PTRFLAGS_DOWN = 0x8000
 PTRXFLAGS_BUTTONS = {0x0001: 8, 0x0002: 16}
 DEFAULT_LAYOUT = LAYOUTS["us"]
+TYPED_AT_ONCE = 4
+"""Characters of a text, which fit the 15 keys of a BIOS's buffer even with dead keys."""
 WHEEL_ROTATION_MASK, WHEEL_NOTCH = 0x01FF, 120
 
 
@@ -44,6 +46,17 @@ class GuestInput:
         except StateError:
             self._keys.release_all()
             self._buttons = 0
+
+    def type_some(self, text: str) -> int:
+        """How many characters of `text` are done with: none while the guest has keys to read, all where it does not run."""
+        try:
+            if self._session.keyboard_pending():
+                return 0
+            for character in text[:TYPED_AT_ONCE]:
+                self._type(character)
+        except StateError:
+            return len(text)
+        return min(len(text), TYPED_AT_ONCE)
 
     def release_all(self) -> None:
         try:

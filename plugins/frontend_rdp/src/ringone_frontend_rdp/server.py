@@ -22,9 +22,11 @@ from ringone.api.console import Frame
 from ringone.api.errors import RingOneError
 from ringone.api.frontends import VmSession
 from ringone.api.remotedisplay import RemoteClient
+from ringone.keyboard import Layout
 
-from ringone_frontend_rdp import fastpath, picture
+from ringone_frontend_rdp import clipboard, fastpath, picture
 from ringone_frontend_rdp.attempts import Attempts
+from ringone_frontend_rdp.clipboard import Clipboard, PasteKey
 from ringone_frontend_rdp.codecs.planar import AlphaPlane
 from ringone_frontend_rdp.config import Video, WhenFull
 from ringone_frontend_rdp.connection import Activated, ChannelMessage, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
@@ -32,6 +34,7 @@ from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
 from ringone_frontend_rdp.graphics import dynamic
 from ringone_frontend_rdp.graphics.output import SETTLED_S, GraphicsOutput
 from ringone_frontend_rdp.guest_input import GuestInput
+from ringone_frontend_rdp.input import CharacterEvent, InputEvent, KeyEvent
 from ringone_frontend_rdp.picture import Pixels
 
 T = TypeVar("T")
@@ -47,6 +50,7 @@ STALLED_S = 30
 LAST_WORDS_S = 2
 GRAPHICS_S = 5
 """How long a client that knows the graphics pipeline may take to open it; from then on it gets bitmaps until it does."""
+TYPING_S = 0.02
 MOST_UNKNOWN = 64
 """Connections that have not got through the handshake; of more, the oldest is dropped that comes from where most come from."""
 READ_BYTES = 16 << 10
@@ -64,6 +68,8 @@ class ServerSettings:
     max_clients: int
     when_full: WhenFull
     view_only: bool
+    layout: Layout
+    clipboard: bool
     video: Video
 
 
@@ -187,7 +193,10 @@ class Client:
         self._reader, self._writer = reader, writer
         self.address = str(writer.get_extra_info("peername", ("?",))[0])
         self._connection: Connection | None = None
-        self._input = GuestInput(server.session)
+        self._input = GuestInput(server.session, server.settings.layout)
+        self._clipboard: Clipboard | None = None
+        self._paste_key = PasteKey()
+        self._typing: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._shown = picture.NOTHING
         self._graphics: GraphicsOutput | None = None
@@ -236,6 +245,8 @@ class Client:
             _log.exception("%s: the server failed", self.address)
         finally:
             pump.cancel()
+            if self._typing is not None:
+                self._typing.cancel()
             self._server.screen.remove(self._wake)
             await self._part()
             _log.info("%s: disconnected: %s", self.address, self._ended)
@@ -285,7 +296,7 @@ class Client:
                     self._begin()
                 case Inputs(events):
                     if not self._server.settings.view_only:
-                        await on_machine(self._server.session, lambda given=events: self._input.handle(given))  # type: ignore[misc]
+                        await self._take_input(events)
                 case Refresh():
                     self._draw_anew()
                 case OutputWanted(wanted):
@@ -295,6 +306,8 @@ class Client:
                     if self._graphics is not None:
                         self._graphics.receive(message)
                         self._flush()
+                case ChannelMessage(clipboard.STATIC_CHANNEL, message):
+                    self._hear_clipboard(message)
                 case Closed(reason):
                     self._ended = reason
         return tls
@@ -309,6 +322,8 @@ class Client:
             _log.info("%s: connected: %s, %s, %d bpp", self.address, name, self._connection.protocol.name, self._connection.depth)
             assert client is not None
             self._server.screen.add(self._wake)
+            if self._server.settings.clipboard and not self._server.settings.view_only and clipboard.STATIC_CHANNEL in client.channels:
+                self._open_clipboard(self._connection)
             if self._connection.wants_graphics and self._server.settings.video is not Video.BITMAPS:
                 self._open_graphics(self._connection)
         self._draw_anew()
@@ -329,6 +344,41 @@ class Client:
         if self._graphics is not None:
             self._graphics.draw_anew()
         self._wake.set()
+
+    # --- input
+
+    async def _take_input(self, events: list[InputEvent]) -> None:
+        paste = False
+        if self._clipboard is not None:
+            if self._typing is not None and any(isinstance(event, KeyEvent | CharacterEvent) and not event.released for event in events):
+                self._typing.cancel()
+            events, paste = self._paste_key.take(events)
+        await on_machine(self._server.session, lambda: self._input.handle(events))
+        if paste and self._clipboard is not None:
+            self._clipboard.ask()
+            self._flush()
+
+    def _open_clipboard(self, connection: Connection) -> None:
+        self._clipboard = Clipboard(lambda message: connection.send_message(clipboard.STATIC_CHANNEL, message))
+        self._clipboard.start()
+        self._flush()
+
+    def _hear_clipboard(self, message: bytes) -> None:
+        if self._clipboard is None:
+            return
+        text = self._clipboard.receive(message)
+        self._flush()
+        if text and (self._typing is None or self._typing.done()):
+            self._typing = asyncio.create_task(self._type(text))
+
+    async def _type(self, text: str) -> None:
+        """As fast as the guest reads, until a key is struck."""
+        with contextlib.suppress(RingOneError):
+            await on_machine(self._server.session, self._input.release_all)
+            while text:
+                typed = await on_machine(self._server.session, lambda rest=text: self._input.type_some(rest))  # type: ignore[misc]
+                text = text[typed:]
+                await asyncio.sleep(TYPING_S)
 
     # --- output
 
