@@ -7,11 +7,13 @@ import os
 import re
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from ringone_frontend_rdp.connection import ErrorInfo
 from ringone_frontend_rdp.users import UserDatabase
 
 from guests.echo import READY
@@ -130,10 +132,13 @@ def test_it_is_switched_and_moved_while_the_machine_runs(ok: VBoxManage, vbox: V
     assert [found[key] for key in ("vrde", "vrdeport", "vrdeproperty[Client/DisableInput]")] == ["on", "-1", "1"]
 
 
-def test_a_type_serves_it_for_one_run(ok: VBoxManage, echo: str, taken: int, connect: Callable[[int], Peer]) -> None:
-    ok("modifyvm", echo, "--vrdeport", some(taken))
+def test_a_type_serves_it_for_one_run_and_a_newer_client_takes_over(ok: VBoxManage, echo: str, taken: int, connect: Callable[[int], Peer]) -> None:
+    ok("modifyvm", echo, "--vrdeport", some(taken), "--vrdereusecon", "on")
     port, _ = served(ok("startvm", echo, "--type", "rdp"))
+    first = connect(port).log_on()
+    first.read_picture()
     connect(port).log_on().read_picture()
+    assert first.read_until(lambda pdu: pdu.endswith(struct.pack("<I", ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION)))
     assert facts(ok, echo)["vrdeport"] == str(port)
     ok("controlvm", echo, "poweroff")
     assert facts(ok, echo)["vrde"] == "off"
