@@ -30,9 +30,6 @@ class TestUnscanned(CpuBackendConformance):
         return PatmBackend(context, PatmOptions(scanning=False))
 
 
-LOSES_EIP = pytest.mark.xfail(strict=True, reason="the engine executes a JMP or IRET that switches tasks under paging twice, on the recompiler as well")
-
-
 class PagedBench(rivals.PagedBench):
     """Pages and tasks are laid out: everything that the kit starts runs in raw mode."""
 
@@ -47,14 +44,6 @@ class UnderPaging(CpuBackendConformance):
     @pytest.fixture
     def bench(self) -> CpuBench:
         return PagedBench(self.make_backend)
-
-    @LOSES_EIP
-    def test_a_jump_to_a_tss_switches_tasks(self, bench: CpuBench) -> None:
-        super().test_a_jump_to_a_tss_switches_tasks(bench)
-
-    @LOSES_EIP
-    def test_an_interrupt_through_a_task_gate_nests_and_iret_returns(self, bench: CpuBench) -> None:
-        super().test_an_interrupt_through_a_task_gate_nests_and_iret_returns(bench)
 
 
 class TestPatchedUnderPaging(UnderPaging, TestPatched):

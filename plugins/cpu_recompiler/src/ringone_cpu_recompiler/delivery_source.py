@@ -278,7 +278,7 @@ class _DeliveryStub:
         code.reg_imm(Code.CMP_RM32_IMM8, Register.EBP, 3)
         code.branch(Code.JNE_REL32_64, "not done")
         code.load(Register.EDX, _ENV, 4 * D_FLAGS[TR])
-        self._require(Register.EDX, DESC_P | DESC_S | _TYPE & ~_TSS_BUSY, DESC_P | _TSS32)
+        self._require(Register.EDX, DESC_P | _TYPE & ~_TSS_BUSY, DESC_P | _TSS32)
         code.mem_imm(Code.CMP_RM32_IMM32, MemoryOperand(_ENV, displ=4 * D_LIMIT[TR]), _TSS_ESP0 + 7)
         code.branch(Code.JB_REL32_64, "not done")
         code.load(Register.ESI, _ENV, 8 * Q_BASE[TR])

@@ -45,6 +45,11 @@ def system_type(high: int) -> int:
     return -1 if high & DESC_S else high >> 8 & 0xF
 
 
+def task_type(flags: int) -> int:
+    """The type of the TSS in TR, never busy there, from its hidden flags."""
+    return flags >> 8 & 0xF & ~TYPE_BUSY
+
+
 class Descriptors:
     """The guest's GDT and LDT as the processor reads them."""
 

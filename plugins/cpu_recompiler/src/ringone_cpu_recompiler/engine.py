@@ -25,15 +25,18 @@ from ringone.api.cpu import CpuContext
 from ringone.api.errors import BackendError
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 
-from ringone_cpu_recompiler import binding, cpuid, layout, stubs
+from ringone_cpu_recompiler import binding, cpuid, layout, stubs, tasks
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import (
+    CS,
     D_FLAGS,
     D_HFLAGS,
     D_OLD_EXCEPTION,
     DESC_P,
     FLAG_IF,
     HF_INHIBIT_IRQ,
+    LOADED_BY_US,
+    Q_BASE,
     Q_EFLAGS,
     Q_EIP,
     TR,
@@ -59,7 +62,7 @@ MAX_GUARDED = 1024
 FAULT_COST = 100
 """Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
 
-EMPTY_TSS = DESC_P | 0x900
+EMPTY_TSS = DESC_P | LOADED_BY_US | 0x900
 """Attributes of a present 32-bit TSS. LTR with a null selector faults on a processor; the engine takes it, and would end the process at the next call gate.
 The guest's task register becomes a TSS of one byte instead, on which everything faults."""
 
@@ -295,8 +298,8 @@ class Engine:
         self._used = allowance - self._budget[0]
         self._progress += self._used
         self._allowance = self._budget[0] = 0
-        if not self.env.d[_TR_FLAGS] & DESC_P:
-            self.env.set_segment(TR, 0, 0, 0, EMPTY_TSS)
+        if not self.env.d[_TR_FLAGS] & LOADED_BY_US:
+            self._task_register_loaded()
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
@@ -312,6 +315,18 @@ class Engine:
         if error == binding.ERR_OK:
             return _HALTED
         raise BackendError("recompiler", f"Unicorn stopped with error {error} at EIP {self.env.q[Q_EIP]:#x}")
+
+    def _task_register_loaded(self) -> None:
+        """The engine itself has loaded TR, by LTR or in a task switch."""
+        q, d = self.env.q, self.env.d
+        if not d[_TR_FLAGS] & DESC_P:
+            self.env.set_segment(TR, 0, 0, 0, EMPTY_TSS)
+            return
+        d[_TR_FLAGS] |= LOADED_BY_US
+        wrong = q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF
+        if tasks.repair(self.env, self.paging) and self._pending_fault is not None and self._invalid_address.value & 0xFFFFFFFF == wrong:
+            self._pending_fault = None
+            self._words[_STOPPED_WORD] = 1
 
     _pending_fault: GuestFault | None = None
 
@@ -460,7 +475,7 @@ class Engine:
     def _wants_attention(self) -> bool:
         accepts = ctypes.c_uint32.from_address(self._words[_INTERRUPT_FLAG_WORD]).value & FLAG_IF
         waits = self._interrupt_waiting[0] and accepts and not self.env.d[D_HFLAGS] & HF_INHIBIT_IRQ
-        return bool(waits) or not self.env.d[D_FLAGS[TR]] & DESC_P
+        return bool(waits) or not self.env.d[_TR_FLAGS] & LOADED_BY_US
 
     def _edge_hook(self, _uc: int, block: int, _previous: int, _user: int) -> None:
         """A block was translated and will run next."""
@@ -516,6 +531,8 @@ class Engine:
     def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
         try:
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
+            if not self.env.d[_TR_FLAGS] & LOADED_BY_US:
+                self._task_register_loaded()
             self._events.exception(vector)
         except BaseException as failure:
             self._fail(failure)

@@ -93,6 +93,9 @@ DESC_C = 1 << 10
 DESC_CODE = 1 << 11
 
 REAL_MODE_FLAGS = DESC_P | DESC_S | DESC_W | DESC_A
+LOADED_BY_US = DESC_S
+"""A bit in the flags of TR that neither LTR nor a task switch of the engine's leaves set, and that the engine never looks at there. The VMM sets it whenever it
+has seen TR, so that the block stub notices both at no cost."""
 V86_FLAGS = REAL_MODE_FLAGS | (3 << DESC_DPL_SHIFT)
 
 

@@ -28,6 +28,7 @@ from ringone_cpu_recompiler.descriptors import (
     dpl_of,
     limit_of,
     system_type,
+    task_type,
 )
 from ringone_cpu_recompiler.env import (
     CR0_PE,
@@ -267,7 +268,7 @@ class Interrupts:
     def _inner_stack(self, dpl: int, external: int) -> tuple[int, int, int, int, int]:
         """``(SS, ESP, descriptor low, high, address)`` for an inner ring, from the TSS."""
         q, d = self._env.q, self._env.d
-        wide = system_type(d[D_FLAGS[TR]]) & ~2 == TYPE_TSS32
+        wide = task_type(d[D_FLAGS[TR]]) == TYPE_TSS32
         offset = 4 + dpl * 8 if wide else 2 + dpl * 4
         size = 6 if wide else 4
         if not d[D_FLAGS[TR]] & DESC_P or offset + size - 1 > d[D_LIMIT[TR]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import struct
 
-from ringone_cpu_recompiler.descriptors import TYPE_TSS32, system_type
+from ringone_cpu_recompiler.descriptors import TYPE_TSS32, task_type
 from ringone_cpu_recompiler.env import D_FLAGS, D_HFLAGS, D_LIMIT, DESC_P, EDX, FLAG_IOPL, FLAG_VM, HF_CPL, HF_CS32, Q_BASE, Q_EFLAGS, TR, Env
 from ringone_cpu_recompiler.instructions import PREFIXES
 from ringone_cpu_recompiler.paging import GuestFault, Paging
@@ -76,7 +76,7 @@ class IoGuard:
     def _map_allows(self, port: int, size: int) -> bool:
         q, d = self._env.q, self._env.d
         flags, limit = d[D_FLAGS[TR]], d[D_LIMIT[TR]]
-        if not flags & DESC_P or system_type(flags) & ~2 != TYPE_TSS32 or limit < _TSS32_LIMIT:
+        if not flags & DESC_P or task_type(flags) != TYPE_TSS32 or limit < _TSS32_LIMIT:
             return False
         offset = self._paging.read_u16(q[Q_BASE[TR]] + _MAP_BASE) + (port >> 3)
         if offset + 1 > limit:

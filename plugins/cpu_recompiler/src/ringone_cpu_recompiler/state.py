@@ -38,6 +38,7 @@ from ringone_cpu_recompiler.env import (
     HF_INHIBIT_IRQ,
     IDT,
     LDT,
+    LOADED_BY_US,
     Q_BASE,
     Q_CR0,
     Q_CR3,
@@ -76,11 +77,11 @@ def _set_segment(env: Env, register: int, state: SegmentState) -> None:
 
 def _task_register(env: Env) -> SegmentState:
     state = _segment(env, TR)
-    return attrs.evolve(state, attributes=state.attributes | _TSS_BUSY)
+    return attrs.evolve(state, attributes=state.attributes & ~(LOADED_BY_US >> 8) | _TSS_BUSY)
 
 
 def _set_task_register(env: Env, state: SegmentState) -> None:
-    _set_segment(env, TR, attrs.evolve(state, attributes=state.attributes & ~_TSS_BUSY))
+    _set_segment(env, TR, attrs.evolve(state, attributes=state.attributes & ~_TSS_BUSY | LOADED_BY_US >> 8))
 
 
 def _save_fpu(unicorn: Unicorn, env: Env) -> bytes:

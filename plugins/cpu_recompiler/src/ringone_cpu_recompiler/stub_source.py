@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from ringone_cpu_recompiler import binding, delivery_source, layout
 from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register, StubAssembler
-from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, D_FLAGS, DESC_P, EFER_LMA, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, TR
+from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, D_FLAGS, EFER_LMA, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, LOADED_BY_US, TR
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_WRITABLE
 from ringone_cpu_recompiler.stubs import (
     A20_PAGES,
@@ -68,7 +68,7 @@ def _block_stub() -> Assembler:
     code.branch(Code.JNE_REL32_64, "attention")
     code.label("go on")
     code.load(Register.RAX, control, ENV, wide=True)
-    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=4 * D_FLAGS[TR]), DESC_P)
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=4 * D_FLAGS[TR]), LOADED_BY_US)
     code.branch(Code.JE_REL32_64, "stop")
     code.mem_reg(Code.SUB_RM64_R64, MemoryOperand(control, displ=BUDGET), Register.RDX)
     code.op(Code.RETNQ)

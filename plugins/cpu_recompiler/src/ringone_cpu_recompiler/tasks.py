@@ -1,6 +1,7 @@
 """Hardware task switches that start in the VMM: interrupts through task gates (SDM vol. 3, chapter 7).
 
-JMP, CALL and IRET to tasks are done by the engine itself. 16- and 32-bit TSS; the outgoing task is saved, the incoming loaded, links and busy bits kept.
+16- and 32-bit TSS; the outgoing task is saved, the incoming loaded, links and busy bits kept. JMP, CALL and IRET to tasks are done by the engine, which then
+goes on in the wrong place: `repair` puts that right.
 """
 
 from __future__ import annotations
@@ -22,8 +23,10 @@ from ringone_cpu_recompiler.descriptors import (
     dpl_of,
     limit_of,
     system_type,
+    task_type,
 )
 from ringone_cpu_recompiler.env import (
+    ARITHMETIC_FLAGS,
     CR0_PG,
     CR0_TS,
     CS,
@@ -39,14 +42,17 @@ from ringone_cpu_recompiler.env import (
     DS,
     ES,
     ESP,
+    FLAG_DF,
     FLAG_NT,
     FLAG_VM,
     FS,
     GS,
     LDT,
+    LOADED_BY_US,
     Q_BASE,
     Q_CR0,
     Q_CR3,
+    Q_EFLAGS,
     Q_EIP,
     SS,
     TR,
@@ -60,6 +66,36 @@ _TSS32_CR3 = 28
 _TSS32_STATE = 32
 _TSS16_STATE = 14
 _SEGMENTS = (ES, CS, SS, DS, FS, GS)
+
+
+def repair(env: Env, paging: Paging) -> bool:
+    """After TR was loaded inside the engine: where that was a task switch, EIP and the arithmetic flags of the new task.
+
+    A TLB miss makes the engine recompute both from the place in its translation, and behind the load of CR3 the switch has misses: EIP is that of the switching
+    instruction again. No instruction of the new task has run yet, so everything else is as in its TSS, which an LTR does not bring about. Whether it was a task
+    switch."""
+    q, d = env.q, env.d
+    wide = task_type(d[D_FLAGS[TR]]) == TYPE_TSS32
+    size, offset = (_TSS32_SIZE, _TSS32_STATE) if wide else (_TSS16_SIZE, _TSS16_STATE)
+    if not q[Q_CR0] & CR0_TS or d[D_LIMIT[TR]] < size - 1:
+        return False
+    try:
+        image = paging.read(q[Q_BASE[TR]], size)
+    except GuestFault:
+        return False
+    eip, flags, *registers = struct.unpack_from("<10I" if wide else "<10H", image, offset)
+    mask = 0xFFFFFFFF if wide else 0xFFFF
+    if registers != [q[index] & mask for index in range(8)]:
+        return False
+    if wide:
+        selectors = [value & 0xFFFF for value in struct.unpack_from("<6I", image, _TSS32_STATE + 40)]
+        if selectors != [d[D_SELECTOR[register]] & 0xFFFF for register in _SEGMENTS]:
+            return False
+        if q[Q_CR0] & CR0_PG and q[Q_CR3] & 0xFFFFFFFF != struct.unpack_from("<I", image, _TSS32_CR3)[0]:
+            return False
+    q[Q_EIP] = eip
+    env.eflags = q[Q_EFLAGS] & ~(ARITHMETIC_FLAGS | FLAG_DF) | flags & (ARITHMETIC_FLAGS | FLAG_DF)
+    return True
 
 
 class TaskSwitcher:
@@ -90,11 +126,11 @@ class TaskSwitcher:
             raise GuestFault(VECTOR_TS, selector & 0xFFFC | external)
         new_base = base_of(low, high)
         image = paging.read(new_base, size)
-        old_wide = system_type(d[D_FLAGS[TR]]) & ~TYPE_BUSY == TYPE_TSS32
+        old_wide = task_type(d[D_FLAGS[TR]]) == TYPE_TSS32
         self._save_outgoing(old_wide)
         paging.write(new_base, struct.pack("<H", d[D_SELECTOR[TR]]))
         paging.write(address + 5, bytes([(high >> 8 | TYPE_BUSY) & 0xFF]))
-        env.set_segment(TR, selector, new_base, limit_of(low, high), high)
+        env.set_segment(TR, selector, new_base, limit_of(low, high), high | LOADED_BY_US)
         q[Q_CR0] |= CR0_TS
         self._load_incoming(image, wide)
 
@@ -203,7 +239,7 @@ class TaskSwitcher:
         """On the new task's stack, as wide as its TSS."""
         env = self._env
         q, d = env.q, env.d
-        wide = system_type(d[D_FLAGS[TR]]) & ~TYPE_BUSY == TYPE_TSS32
+        wide = task_type(d[D_FLAGS[TR]]) == TYPE_TSS32
         size = 4 if wide else 2
         mask = 0xFFFFFFFF if d[D_FLAGS[SS]] & DESC_B else 0xFFFF
         sp = q[ESP] - size & mask
