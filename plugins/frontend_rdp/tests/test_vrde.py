@@ -7,13 +7,17 @@ from typing import Any
 
 import attrs
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from ringone.api.config import RemoteDisplay
-from ringone.api.errors import ConfigError, UnsupportedError
+from ringone.api.errors import ConfigError, DriverError, UnsupportedError
+from ringone_frontend_rdp import certificates
 from ringone_frontend_rdp.config import MOST_CLIENTS, Authentication, RdpOptions, SecurityMethod, WhenFull, ports
+from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.vrde import MEANINGS, options_of
 
+NO_SESSION: Any = None
 ALONE = RdpOptions(max_clients=1)
 
 
@@ -56,6 +60,15 @@ def test_what_has_no_effect_is_named_without_what_it_says(caplog: pytest.LogCapt
 def test_certificate_and_key_are_the_files_that_are_named() -> None:
     options = options_of(display(Security_ServerCertificate="/c.pem", Security_ServerPrivateKey="/k.pem"))
     assert (options.certificate, options.key) == (Path("/c.pem"), Path("/k.pem"))
+
+
+def test_certificate_that_tls_does_not_take_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "short.pem"
+    path.touch(mode=0o600)
+    path.write_bytes(certificates._make(rsa.generate_private_key(public_exponent=65537, key_size=1024)))
+    frontend = RdpFrontend(options_of(display(Security_ServerCertificate=str(path), Security_ServerPrivateKey=str(path))))
+    with pytest.raises(DriverError, match=r"short\.pem: TLS does not take the certificate: EE_KEY_TOO_SMALL"):
+        frontend.start(NO_SESSION)
 
 
 def test_others_than_this_host_connect_as_users() -> None:

@@ -57,11 +57,8 @@ class RdpFrontend:
     def start(self, session: VmSession) -> None:
         certificate = self._certificate()
         self.fingerprint = certificate.fingerprint
-        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        tls.load_cert_chain(certificate.certificate, certificate.key)
         settings = ServerSettings(
-            tls=tls,
+            tls=_tls(certificate),
             security=self._security(certificate),
             max_clients=self._options.max_clients,
             when_full=self._options.when_full,
@@ -139,6 +136,16 @@ class RdpFrontend:
                 if error.errno != errno.EADDRINUSE:
                     raise DriverError(f"RDP at {self._options.address} port {port}: {error.strerror or error}") from error
         raise DriverError(f"RDP at {self._options.address}: every port of {self._options.port} is in use")
+
+
+def _tls(certificate: HostCertificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        context.load_cert_chain(certificate.certificate, certificate.key)
+    except ssl.SSLError as error:  # a short key, an old hash: what is refused is this host's choice
+        raise DriverError(f"{certificate.certificate}: TLS does not take the certificate: {error.reason or error}") from error
+    return context
 
 
 def _fits(users: UserDatabase, user: str, password: str) -> bool:
