@@ -44,7 +44,7 @@ def _measure(pictures: list[Picture], encode: Encode) -> tuple[float, float]:
 def main() -> None:
     table = Table("what", "codec", "ms", "frames/s", "kB/frame", title=f"Graphics pipeline of the RDP console, {WIDTH}x{HEIGHT}, one processor")
     codecs: dict[str, Callable[[], Encode]] = {"lossless": lambda: _lossless}
-    if h264.available():
+    if h264.installed():
         codecs["AVC420"] = _avc420
     for content, draw in CONTENTS.items():
         pictures = list(draw())

@@ -23,7 +23,7 @@ from ringone_frontend_rdp.graphics.pipeline import MOST_FRAMES_UNDER_WAY, Pipeli
 from plugins.frontend_rdp.tests import graphics_client as client
 from plugins.frontend_rdp.tests.graphics_client import V8, V8_1, V10, Screen, acknowledge, caps_advertise
 
-needs_h264 = pytest.mark.skipif(not h264.available(), reason="needs the extra h264")
+needs_h264 = pytest.mark.skipif(not h264.installed(), reason="needs the extra h264")
 CAPS_CONFIRM, RESET_GRAPHICS, CREATE_SURFACE, DELETE_SURFACE, MAP_SURFACE = 0x13, 0x0E, 0x09, 0x0A, 0x0F
 AVC420 = 0x0B
 
@@ -249,7 +249,18 @@ def test_video_of_any_size_is_the_picture_with_its_edges_repeated(size: tuple[in
     assert np.abs(shown.astype(int) - picture).mean() < 3
 
 
+@needs_h264
+def test_library_without_the_codec_is_found_out_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(h264, "CODEC", "libnothing")
+    console = Console(Video.AVC420)
+    for number in range(1, 4):
+        console.clock.now += BUSY_S
+        assert AVC420 not in console.show(number)
+    with pytest.raises(ConfigError, match="libnothing"):
+        RdpFrontend(RdpOptions(video=Video.AVC420))
+
+
 def test_video_without_its_library_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(h264, "available", lambda: False)
+    monkeypatch.setattr(h264, "installed", lambda: False)
     with pytest.raises(ConfigError, match=r"video=avc420.*ringone-frontend-rdp\[h264\]"):
         RdpFrontend(RdpOptions(video=Video.AVC420))

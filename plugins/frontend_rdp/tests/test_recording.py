@@ -129,7 +129,7 @@ def test_full_disk_ends_the_recording_alone(start: Callable[[Console], RdpFronte
 
 
 def test_recording_without_its_library_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(h264, "available", lambda: False)
+    monkeypatch.setattr(h264, "installed", lambda: False)
     with pytest.raises(ConfigError, match=r"record.*ringone-frontend-rdp\[h264\]"):
         RdpFrontend(RdpOptions(record=tmp_path / "video.mp4"))
 

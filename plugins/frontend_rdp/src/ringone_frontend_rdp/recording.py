@@ -28,7 +28,7 @@ STILL_S = 1
 KEY_FRAME_EVERY = 250
 MILLISECONDS = Fraction(1, 1000)
 CONTAINER = {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000", "flush_packets": "1"}
-CODEC = {"preset": "superfast", "tune": "zerolatency", "crf": "23"}
+CODEC_OPTIONS = {"preset": "superfast", "tune": "zerolatency", "crf": "23"}
 
 _log = logging.getLogger("ringone.rdp")
 
@@ -54,7 +54,7 @@ class Recording:
         with self._failing():
             self._bytes = path.open("xb", buffering=0)
         self._file = av.open(self._bytes, "w", format="mp4", options=CONTAINER)
-        self._stream = self._file.add_stream("libx264", rate=FRAMES_PER_S, options=CODEC)
+        self._stream = self._file.add_stream(h264.CODEC, rate=FRAMES_PER_S, options=CODEC_OPTIONS)
         self._stream.width, self._stream.height, self._stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         self._stream.codec_context.time_base = MILLISECONDS
         self._stream.codec_context.gop_size = KEY_FRAME_EVERY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,6 +13,7 @@ from ringone_frontend_rdp.codecs.dirty import Rect
 from ringone_frontend_rdp.config import Video
 from ringone_frontend_rdp.graphics import h264, lossless, pdus
 from ringone_frontend_rdp.graphics.dynamic import DynamicChannels
+from ringone_frontend_rdp.graphics.h264 import H264Error
 from ringone_frontend_rdp.graphics.lossless import Plan
 from ringone_frontend_rdp.graphics.pdus import Codec
 from ringone_frontend_rdp.graphics.pipeline import CHANNEL, SURFACE, Pipeline
@@ -23,6 +25,8 @@ BUSY_SHARE, BUSY_S = 0.4, 0.3
 """More than this share of the picture changes, for no less than this time: then it is worth a video."""
 MS_PER_DAY = 24 * 60 * 60 * 1000
 
+_log = logging.getLogger("ringone.rdp")
+
 
 class GraphicsOutput:
     """`send` takes messages of the static channel of dynamic channels; `changed` is called when there may be something to draw."""
@@ -31,7 +35,7 @@ class GraphicsOutput:
         self._channels = DynamicChannels(send)
         self.pipeline = Pipeline(lambda message: self._channels.send(number, message), changed)
         number = self._channels.create(CHANNEL, self.pipeline)
-        self._video = video if h264.available() else Video.LOSSLESS
+        self._video = video if h264.installed() else Video.LOSSLESS
         self._now = now
         self._epoch = 0
         self._forgotten = False
@@ -60,8 +64,14 @@ class GraphicsOutput:
         if plan.tiles or plan.scroll is not None:
             self._note_change(plan)
             if self._is_for_video(picture):
-                self._shown, self.lossy = picture, True
-                return [self._avc420(picture)]
+                try:
+                    video = self._avc420(picture)
+                except H264Error as error:
+                    _log.warning("no H.264 from now on: %s", error)
+                    self._video = Video.LOSSLESS
+                else:
+                    self._shown, self.lossy = picture, True
+                    return [video]
         elif self._now() - self._changed_at < SETTLED_S:
             return []
         self._shown = picture
