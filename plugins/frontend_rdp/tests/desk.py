@@ -98,6 +98,9 @@ class Desk:
         """xdotool takes one digit for the key of that digit, more for a key code."""
         self._run("xdotool", "key", "--delay", "10", *(f"{code:03}" for code in keycodes))
 
+    def chord(self, keys: str) -> None:
+        self._run("xdotool", "key", keys)
+
     def disconnect(self) -> None:
         if self._client is not None:
             self._client.kill()

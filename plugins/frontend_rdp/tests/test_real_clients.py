@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
@@ -21,6 +25,16 @@ from plugins.frontend_rdp.tests.desk import PROGRAMS, Console, Desk, new_desk, w
 pytestmark = [pytest.mark.rdp_client, pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}")]
 
 EXACT, RGB565 = 0, 7
+CLIPBOARD_OWNER = """
+import tkinter
+window = tkinter.Tk()
+window.geometry("8x8+1200+1000")
+window.clipboard_append("Zx 1!")
+window.update()
+print("copied", flush=True)
+window.mainloop()
+"""
+CTRL_AND_ALT, TYPED = bytes.fromhex("1d 38 b8 9d"), bytes.fromhex("2a 2c ac aa 2d ad 39 b9 02 82 2a 02 82 aa")
 XFREERDP = "xfreerdp /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing"
 CLIENTS = {
     "xfreerdp": (XFREERDP, EXACT),
@@ -52,7 +66,7 @@ def console() -> Console:
 @pytest.fixture
 def port(console: Console, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     monkeypatch.setenv("RINGONE_HOME", str(tmp_path / "ringone"))
-    frontend = RdpFrontend(RdpOptions(port="0"))
+    frontend = RdpFrontend(RdpOptions(port="0", clipboard=True))
     frontend.start(cast(VmSession, console))
     yield frontend.port
     frontend.stop()
@@ -120,3 +134,28 @@ def test_every_key_of_the_keyboard_arrives(console: Console, port: int, desk: De
     console.keys.clear()
     missed = {number: arrived.hex(" ") for number, codes in KEYS.items() if (arrived := struck(console, desk, number, codes)) != codes}
     assert not missed
+
+
+@pytest.mark.skipif(not shutil.which("xfreerdp") or importlib.util.find_spec("tkinter") is None, reason="needs xfreerdp and tkinter")
+def test_text_of_the_clipboard_is_typed(console: Console, port: int, desk: Desk) -> None:
+    picture = next(drawings(*SIZES["VGA text"]))
+    console.show(picture)
+    with subprocess.Popen([sys.executable, "-c", CLIPBOARD_OWNER], env={**os.environ, "DISPLAY": desk.display}, stdout=subprocess.PIPE) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == b"copied\n"
+            desk.connect(XFREERDP.format(port=port) + " +clipboard")
+            wait_until_shown(desk, picture, EXACT)
+            desk.focus()
+
+            def typed() -> bool:
+                """The client may not have said yet that there is a text."""
+                console.keys.clear()
+                desk.chord("ctrl+alt+v")
+                with contextlib.suppress(AssertionError):
+                    wait_until(lambda: TYPED in console.keys, lambda: "", KEY_PATIENCE_S)
+                return bytes(console.keys) == CTRL_AND_ALT + TYPED
+
+            wait_until(typed, lambda: console.keys.hex(" "))
+        finally:
+            owner.kill()

@@ -26,7 +26,8 @@ from collections.abc import Iterable
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ringone_frontend_rdp.connection import LARGEST_OTHER_PDU, Activated, Connection, Event, Inputs, Security, Stage
+from ringone_frontend_rdp import clipboard
+from ringone_frontend_rdp.connection import LARGEST_OTHER_PDU, Activated, ChannelMessage, Connection, Event, Inputs, Security, Stage
 from ringone_frontend_rdp.errors import ProtocolError
 from ringone_frontend_rdp.x224 import Protocol
 
@@ -62,6 +63,9 @@ def play(made: Connection, data: bytes) -> tuple[bytes, list[Event]]:
     events = made.take_events()
     if Activated() in events and (made.width, made.height) != LAST_SIZE and made.stage is Stage.ACTIVE:
         made.resize(*LAST_SIZE)
+    for event in events:
+        if isinstance(event, ChannelMessage) and event.channel == clipboard.STATIC_CHANNEL:
+            clipboard.Clipboard(list[bytes]().append).receive(event.message)
     return made.take_output(), events
 
 
