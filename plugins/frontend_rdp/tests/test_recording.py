@@ -6,8 +6,9 @@ import errno
 import logging
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import pytest
@@ -22,6 +23,8 @@ from ringone_frontend_rdp.recording import HEIGHT, WIDTH, Recording, on_canvas
 from plugins.frontend_rdp.tests.desk import Console
 
 av = pytest.importorskip("av")
+
+T = TypeVar("T")
 
 LIMIT_S = 60
 
@@ -107,6 +110,37 @@ def test_frontend_records_though_nobody_is_connected(start: Callable[[Console], 
     shown = [middle(picture) for _, picture in video(tmp_path / "video.mp4")]
     assert shown == sorted(shown, reverse=True)
     assert (shown[0], shown[-1]) == ([1, 0, 0], [0, 0, 1])
+
+
+class Machine(Console):
+    """One that can be switched off."""
+
+    is_on = True
+
+    def request(self, command: Callable[[], T]) -> Future[T]:
+        if self.is_on:
+            return super().request(command)
+        refused: Future[T] = Future()
+        refused.set_exception(DriverError("the machine is off"))
+        return refused
+
+
+def test_recording_ends_with_the_machine(start: Callable[[Console], RdpFrontend], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[float] = []
+    close = Recording.close
+
+    def noted(recording: Recording, seconds: float) -> None:
+        close(recording, seconds)
+        closed.append(seconds)
+
+    monkeypatch.setattr(Recording, "close", noted)
+    machine = Machine()
+    frontend = start(machine)
+    eventually(lambda: (tmp_path / "video.mp4").stat().st_size > 0)
+    machine.is_on = False
+    eventually(lambda: bool(closed))
+    frontend.stop()
+    assert len(video(tmp_path / "video.mp4")) > 1
 
 
 def test_file_that_is_there_is_not_overwritten(start: Callable[[Console], RdpFrontend], tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from ringone_frontend_rdp.wire import Reader
 STATIC_CHANNEL = "drdynvc"
 LARGEST_PDU = 1600
 """As many bytes as a chunk of a static channel takes."""
-LARGEST_MESSAGE = 1 << 20
-"""Of a client's, put together."""
+LARGEST_MESSAGE = 128 << 10
+"""Of a client's, put together: twice the longest list of what its graphics cache holds."""
 VERSION = 1
 LENGTH_4_BYTES = 2
 FIELD_SIZES = (1, 2, 4)
