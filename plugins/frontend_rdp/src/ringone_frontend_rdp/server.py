@@ -96,10 +96,12 @@ class Screen:
 
     async def watch(self) -> None:
         """For as long as the machine can be asked."""
+        clock = asyncio.get_running_loop().time
         while True:
             await self.somebody_looks.wait()
+            looked = clock()
             await self.look()
-            await asyncio.sleep(max(1 / FRAMES_PER_S, self._cost_s / GUEST_SHARE))
+            await asyncio.sleep(max(looked + 1 / FRAMES_PER_S - clock(), self._cost_s / GUEST_SHARE))
 
     def add(self, viewer: asyncio.Event) -> None:
         self.viewers.add(viewer)
