@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 import shutil
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
+import numpy as np
+import numpy.typing as npt
 import pytest
-from PIL import Image, ImageChops
 from ringone.api.events import MachineState
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod
 from ringone_frontend_rdp.frontend import RdpFrontend
@@ -23,93 +21,28 @@ from guests.catalog import BY_NAME
 from guests.console import Guest
 from guests.demo.build import build
 from guests.demo.machine import machine
+from plugins.frontend_rdp.tests.desk import PROGRAMS, Desk, new_desk, wait_until
 from tests.conftest import Boot
 
-PROGRAMS = ("Xvfb", "xfreerdp", "rdesktop", "xdotool", "import")
+NEEDED = (*PROGRAMS, "xfreerdp", "rdesktop")
 pytestmark = [
     pytest.mark.rdp_client,
     pytest.mark.guest,
-    pytest.mark.skipif(not all(shutil.which(program) for program in PROGRAMS), reason=f"needs {', '.join(PROGRAMS)}"),
+    pytest.mark.skipif(not all(map(shutil.which, NEEDED)), reason=f"needs {', '.join(NEEDED)}"),
 ]
 
-DISPLAY_SIZE = (1280, 900)
 LIMIT_S = 60
 POLL_S = 0.2
-EXACT, RGB565 = 0, 7
 USER, PASSWORD = "alice", "secret"
 LOGON_FAILURE = 134
 NOT_LET_IN = 131
 NOTHING_IN_COMMON = 133
 
-CLIENTS = {
-    "xfreerdp-tls": ("xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore /sec:tls", EXACT),
-    "xfreerdp-tls-16bpp": ("xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore /sec:tls /bpp:16", RGB565),
-    "xfreerdp-nla": ("xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore /sec:nla", EXACT),
-    "xfreerdp-default": ("xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore", EXACT),
-    "xfreerdp-gfx": ("xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore /gfx", EXACT),
-    "rdesktop-32bpp": ("rdesktop -u alice -p secret -a 32 127.0.0.1:{port}", EXACT),
-    "rdesktop-16bpp": ("rdesktop -u alice -p secret -a 16 127.0.0.1:{port}", RGB565),
-}
-
-
-@attrs.define
-class Desk:
-    """A display with one client on it."""
-
-    display: str
-    home: Path
-    client: subprocess.Popen[bytes] | None = None
-
-    def connect(self, command: str, port: int) -> None:
-        self.client = subprocess.Popen(
-            command.format(port=port).split(), env=self._environment(), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        assert self.client.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # rdesktop asks whether the certificate is trusted
-            self.client.stdin.write(b"yes\n" * 4)
-            self.client.stdin.close()
-
-    def type(self, text: str) -> None:
-        window = self._xdotool("search", "--onlyvisible", "--name", "127.0.0.1|rdesktop").split()[0]
-        self._xdotool("windowfocus", "--sync", window)
-        for character in text:
-            self._xdotool("key", {"\n": "Return", " ": "space"}.get(character, character))
-
-    def picture(self, width: int, height: int) -> Image.Image:
-        shot = subprocess.run(("import", "-window", "root", "png:-"), env=self._environment(), capture_output=True, check=True, timeout=LIMIT_S).stdout
-        return Image.open(io.BytesIO(shot)).convert("RGB").crop((0, 0, width, height))
-
-    def exit_code(self) -> int:
-        assert self.client is not None
-        return self.client.wait(LIMIT_S)
-
-    def close(self) -> None:
-        if self.client is not None:
-            self.client.kill()
-            self.client.wait()
-
-    def _xdotool(self, *arguments: str) -> str:
-        return subprocess.run(("xdotool", *arguments), env=self._environment(), capture_output=True, text=True, check=True, timeout=LIMIT_S).stdout
-
-    def _environment(self) -> dict[str, str]:
-        return {**os.environ, "DISPLAY": self.display, "HOME": str(self.home)}
-
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    size = "x".join(map(str, DISPLAY_SIZE))
-    reading, writing = os.pipe()
-    arguments = ("Xvfb", "-displayfd", str(writing), "-screen", "0", f"{size}x24", "-nolisten", "tcp", "-noreset")
-    server = subprocess.Popen(arguments, pass_fds=(writing,), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    os.close(writing)
-    with os.fdopen(reading) as number:
-        desk = Desk(f":{number.readline().strip()}", tmp_path)
-    try:
+    with new_desk(tmp_path) as desk:
         yield desk
-    finally:
-        desk.close()
-        server.terminate()
-        server.wait()
 
 
 @pytest.fixture
@@ -129,21 +62,48 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         yield start
 
 
-def difference(desk: Desk, guest: Guest) -> int:
-    """The largest one of any channel of any pixel."""
-    frame = guest.session.frame()
-    wanted = Image.frombytes("RGB", (frame.width, frame.height), frame.pixels)
-    extremes = ImageChops.difference(wanted, desk.picture(frame.width, frame.height)).getextrema()
-    return max(high for _, high in extremes)  # type: ignore[misc]
+def largest(difference: npt.NDArray[np.int_]) -> float:
+    """Of any channel of any pixel."""
+    return float(difference.max())
 
 
-def wait_until_shown(desk: Desk, guest: Guest, tolerance: int = EXACT) -> None:
+def mean(difference: npt.NDArray[np.int_]) -> float:
+    return float(difference.mean())
+
+
+@attrs.frozen
+class Likeness:
+    """How a picture is compared, and how far it may be from the machine's."""
+
+    measure: Callable[[npt.NDArray[np.int_]], float]
+    limit: float
+
+
+EXACT = Likeness(largest, 0)
+RGB565 = Likeness(largest, 7)
+H264 = Likeness(mean, 3)
+XFREERDP = "xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore"
+CLIENTS = {
+    "xfreerdp-tls": (XFREERDP + " /sec:tls", EXACT),
+    "xfreerdp-16bpp": (XFREERDP + " /bpp:16", RGB565),
+    "xfreerdp-nla": (XFREERDP + " /sec:nla", EXACT),
+    "xfreerdp-default": (XFREERDP, EXACT),
+    "xfreerdp-gfx": (XFREERDP + " /gfx", EXACT),
+    "xfreerdp-avc420": (XFREERDP + " /gfx:AVC420", H264),
+    "rdesktop-32bpp": ("rdesktop -u alice -p secret -a 32 127.0.0.1:{port}", EXACT),
+    "rdesktop-16bpp": ("rdesktop -u alice -p secret -a 16 127.0.0.1:{port}", RGB565),
+}
+
+
+def wait_until_shown(desk: Desk, guest: Guest, likeness: Likeness = EXACT) -> None:
     """The cursor blinks: what is compared may be one blink old, so several looks are allowed."""
-    end = time.monotonic() + LIMIT_S
-    while (found := difference(desk, guest)) > tolerance:
-        assert time.monotonic() < end, f"the client's picture differs by {found}; accepted: {tolerance}"
-        assert desk.client is not None and desk.client.poll() is None, "the client ended"
-        time.sleep(POLL_S)
+
+    def difference() -> float:
+        frame = guest.session.frame()
+        wanted = np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
+        return likeness.measure(np.abs(desk.picture(frame.width, frame.height).astype(int) - wanted))
+
+    wait_until(lambda: difference() <= likeness.limit, lambda: f"the picture differs by {difference()} of {likeness.limit}, {desk.has_client()=}", LIMIT_S)
 
 
 def demo(boot: Boot) -> Guest:
@@ -168,22 +128,23 @@ def tell_grub(guest: Guest, command: str) -> None:
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_client_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], name: str) -> None:
-    command, tolerance = CLIENTS[name]
+    command, likeness = CLIENTS[name]
     guest = demo(boot)
-    desk.connect(command, serve(guest).port)
-    wait_until_shown(desk, guest, tolerance)
+    desk.connect(command.format(port=serve(guest).port))
+    wait_until_shown(desk, guest, likeness)
     desk.type("hello ring one")
     guest.wait_screen("hello ring one", LIMIT_S)
-    wait_until_shown(desk, guest, tolerance)
+    wait_until_shown(desk, guest, likeness)
     desk.type("\n")
     guest.wait_power_off(LIMIT_S)
 
 
-def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend]) -> None:
+@pytest.mark.parametrize("client", ["xfreerdp-tls", "xfreerdp-gfx", "xfreerdp-avc420", "rdesktop-32bpp"])
+def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], client: str) -> None:
     guest = boot(BY_NAME["grub-cdrom"].machine())
     guest.wait_screen("GNU GRUB", LIMIT_S)
-    desk.connect(CLIENTS["xfreerdp-tls"][0], serve(guest).port)
-    wait_until_shown(desk, guest)
+    desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
+    wait_until_shown(desk, guest, CLIENTS[client][1])
     text_size = guest.session.frame().width
     guest.type("c")
     for command in ("insmod all_video", "insmod videotest", "videotest 800x600"):
@@ -192,25 +153,25 @@ def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk
     while guest.session.frame().width == text_size:
         assert time.monotonic() < end, "the guest stayed in its text mode"
         time.sleep(POLL_S)
-    wait_until_shown(desk, guest)
+    wait_until_shown(desk, guest, CLIENTS[client][1])
     assert guest.session.frame().width == 800
     desk.type(" ")
     while guest.session.frame().width != text_size:
         assert time.monotonic() < end, "the guest stayed in its graphics mode"
         time.sleep(POLL_S)
-    wait_until_shown(desk, guest)
+    wait_until_shown(desk, guest, CLIENTS[client][1])
 
 
 @pytest.mark.parametrize(("security", "exit_code"), [("nla", LOGON_FAILURE), ("tls", NOT_LET_IN)])
 def test_wrong_password_is_told(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], security: str, exit_code: int) -> None:
     port = serve(demo(boot)).port
-    desk.connect("xfreerdp /v:127.0.0.1:{port} /u:alice /p:wrong /cert:ignore /sec:" + security, port)
+    desk.connect(f"xfreerdp /v:127.0.0.1:{port} /u:alice /p:wrong /cert:ignore /sec:{security}")
     assert desk.exit_code() == exit_code
 
 
 def test_keys_of_a_view_only_console_reach_nobody(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend]) -> None:
     guest = demo(boot)
-    desk.connect(CLIENTS["xfreerdp-nla"][0], serve(guest, view_only=True).port)
+    desk.connect(CLIENTS["xfreerdp-nla"][0].format(port=serve(guest, view_only=True).port))
     wait_until_shown(desk, guest)
     desk.type("\n")
     guest.type("typed here")
@@ -220,5 +181,5 @@ def test_keys_of_a_view_only_console_reach_nobody(boot: Boot, desk: Desk, serve:
 
 def test_tls_only_server_turns_a_client_away_that_insists_on_nla(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend]) -> None:
     port = serve(demo(boot), security=SecurityMethod.TLS).port
-    desk.connect(CLIENTS["xfreerdp-nla"][0], port)
+    desk.connect(CLIENTS["xfreerdp-nla"][0].format(port=port))
     assert desk.exit_code() == NOTHING_IN_COMMON

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import struct
 import subprocess
 import time
@@ -22,7 +23,8 @@ T = TypeVar("T")
 
 PROGRAMS = ("Xvfb", "xwd", "xdotool")
 DISPLAY_WIDTH, DISPLAY_HEIGHT = 1280, 1024
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
+LAST_WORDS_S = 5.0
 POLL_S = 0.05
 XWD_HEADER_BYTES, XWD_PIXEL_BITS, XWD_LINE_BYTES, XWD_COLOURS = 0, 11, 12, 19
 XWD_COLOUR_BYTES = 12
@@ -90,9 +92,13 @@ class Desk:
     def has_client(self) -> bool:
         return self._client is not None and self._client.poll() is None
 
+    def exit_code(self) -> int:
+        assert self._client is not None
+        return self._client.wait(PATIENCE_S)
+
     def focus(self) -> None:
-        window = self._run("xdotool", "search", "--sync", "--onlyvisible", "--name", "127.0.0.1|rdesktop").split()[0]
-        self._run("xdotool", "windowfocus", "--sync", window.decode())
+        """Asked again and again: xdotool's own waiting has no end."""
+        wait_until(self._focused, lambda: f"no window of the client's takes the focus, the client {self.has_client()=}")
 
     def strike(self, keycodes: list[int]) -> None:
         """xdotool takes one digit for the key of that digit, more for a key code."""
@@ -101,13 +107,28 @@ class Desk:
     def chord(self, keys: str) -> None:
         self._run("xdotool", "key", keys)
 
+    def type(self, text: str) -> None:
+        self.focus()
+        self._run("xdotool", "key", "--delay", "20", *({"\n": "Return", " ": "space"}.get(character, character) for character in text))
+
     def disconnect(self) -> None:
         if self._client is not None:
             self._client.kill()
-            self._client.wait()
+            self._client.wait(PATIENCE_S)
+
+    def _focused(self) -> bool:
+        windows = self._output("xdotool", "search", "--onlyvisible", "--name", "127.0.0.1|rdesktop").split()
+        if not windows:
+            return False
+        self._output("xdotool", "windowfocus", windows[0])
+        return self._output("xdotool", "getwindowfocus").split() == windows[:1]
 
     def _run(self, *command: str) -> bytes:
         return subprocess.run(command, env=self._environment(), capture_output=True, check=True, timeout=PATIENCE_S).stdout
+
+    def _output(self, *command: str) -> str:
+        """What the program says, which fails while there is no window."""
+        return subprocess.run(command, env=self._environment(), capture_output=True, check=False, text=True, timeout=PATIENCE_S).stdout
 
     def _environment(self) -> dict[str, str]:
         return {**os.environ, "DISPLAY": self.display, "HOME": str(self.home)}
@@ -118,15 +139,27 @@ def new_desk(home: Path) -> Iterator[Desk]:
     reading, writing = os.pipe()
     screen = f"{DISPLAY_WIDTH}x{DISPLAY_HEIGHT}x24"
     command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset"]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
+    with os.fdopen(reading) as numbers:
+        server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(writing)
-        with os.fdopen(reading) as numbers:
-            desk = Desk(f":{numbers.readline().strip()}", home)
         try:
-            yield desk
+            assert select.select([numbers], [], [], PATIENCE_S)[0], "the X server does not start"
+            desk = Desk(f":{numbers.readline().strip()}", home)
+            try:
+                yield desk
+            finally:
+                desk.disconnect()
         finally:
-            desk.disconnect()
-            server.terminate()
+            _end(server)
+
+
+def _end(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(LAST_WORDS_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait(PATIENCE_S)
 
 
 def wait_until(happened: Callable[[], bool], failure: Callable[[], str], patience_s: float = PATIENCE_S) -> None:

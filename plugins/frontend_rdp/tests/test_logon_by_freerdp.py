@@ -18,12 +18,13 @@ from ringone_frontend_rdp.credssp import Acceptor
 from ringone_frontend_rdp.errors import ProtocolError
 from ringone_frontend_rdp.ntlm import LogonError
 
+from plugins.frontend_rdp.tests.desk import new_desk
 from plugins.frontend_rdp.tests.nla_client import PASSWORD, OneUser
 
 pytestmark = [pytest.mark.rdp_client, pytest.mark.skipif(not (shutil.which("xfreerdp") and shutil.which("Xvfb")), reason="needs xfreerdp and Xvfb")]
 
 CONFIRM_HYBRID = bytes.fromhex("030000130ed000001234000201080002000000")
-LIMIT_S = 30
+LIMIT_S = 60
 TPKT = b"\x03\x00"
 LOGON_FAILURE = 134
 
@@ -61,17 +62,9 @@ class LogonServer:
 
 
 @pytest.fixture(scope="module")
-def display() -> Iterator[str]:
-    """The number of an X server; it chooses a free one itself."""
-    reading, writing = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", "320x200x24", "-nolisten", "tcp"]
-    with subprocess.Popen(command, pass_fds=[writing], stderr=subprocess.DEVNULL) as server:
-        os.close(writing)
-        try:
-            with os.fdopen(reading) as numbers:
-                yield f":{numbers.readline().strip()}"
-        finally:
-            server.terminate()
+def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with new_desk(tmp_path_factory.mktemp("desk")) as desk:
+        yield desk.display
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +82,7 @@ def log_on(server: LogonServer, display: str, home: Path, password: str, user: s
     try:
         return subprocess.run(command, env=environment, capture_output=True, timeout=LIMIT_S, check=False).returncode
     finally:
-        thread.join()
+        thread.join(LIMIT_S)
         server.listener.close()
 
 
