@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -141,6 +142,14 @@ def test_connections_that_come_all_at_once_are_not_more_than_may_be_unknown(
 
             wait_until(lambda: dropped() >= AT_ONCE, lambda: f"{dropped()} of {len(peers)} are dropped", PATIENCE_S)
             assert dropped() == AT_ONCE
+
+
+def test_who_sends_one_byte_after_the_other_is_dropped(serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "NEGOTIATION_S", 0.3)
+    with contextlib.closing(Peer(serve())) as peer, pytest.raises(OSError):
+        for byte in client.connection_request(cookie=b"Cookie: " + bytes(200)):
+            peer.socket.sendall(bytes((byte,)))
+            time.sleep(0.02)
 
 
 def test_killed_client_gives_back_its_keys_and_its_place(serve: Callable[..., int], machine: Machine) -> None:

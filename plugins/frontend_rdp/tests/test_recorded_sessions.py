@@ -4,10 +4,10 @@ Which test covers what of the mistakes that RDP servers are known for:
 
 | what clients do | covered by |
 | --- | --- |
-| malformed PDUs: cut, flipped, wrong lengths, reordered, repeated, wrong channels | here, `test_connection` and, for logons, `test_credssp` |
+| malformed PDUs: cut, flipped, wrong lengths, reordered, repeated, wrong channels | here, `test_parsers` (each by itself), `test_connection`, `test_credssp` |
 | the same on real sockets, with another client watching | `test_hostile_clients.test_bent_sessions_disturb_nobody` |
 | one byte after the other, silence, hundreds of idle sockets | `test_server` (deadlines of each phase), `test_hostile_clients` |
-| lengths too large, negative or 0; sets without end; NTLM fields and DER beyond their end | here, `test_connection`, `test_ntlm`, `test_credssp` |
+| lengths too large, negative or 0; sets without end; NTLM fields and DER beyond their end | here, `test_parsers`, `test_ntlm`, `test_credssp` |
 | guessed passwords | `test_server.test_wrong_passwords_lock_an_address_out`, `test_credssp.test_an_unknown_user_is_answered_like_a_wrong_password` |
 | replayed logons, relays with another certificate, downgrades | `test_credssp`, `test_ntlm`, `test_connection` (negotiation) |
 | a client that stops reading | `test_server.test_client_that_reads_nothing_is_dropped_and_others_do_not_notice` |
