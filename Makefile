@@ -37,7 +37,7 @@ test-guests: ## boot real operating systems
 
 test-rdp: ## show the console to FreeRDP and rdesktop
 	@tools/setup rdp
-	$(BIN)/pytest -q -m rdp_client plugins/frontend_rdp tests/test_rdp.py
+	timeout --signal INT --kill-after 60 900 $(BIN)/pytest -q -o faulthandler_timeout=300 -m rdp_client plugins/frontend_rdp tests/test_rdp.py
 
 bench: ## compare with QEMU
 	@tools/setup bench
