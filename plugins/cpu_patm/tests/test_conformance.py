@@ -41,8 +41,7 @@ class PagedBench(rivals.PagedBench):
 
 
 class UnderPaging(CpuBackendConformance):
-    @pytest.fixture
-    def bench(self) -> CpuBench:
+    def make_bench(self) -> CpuBench:
         return PagedBench(self.make_backend)
 
 

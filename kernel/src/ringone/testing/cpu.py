@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import struct
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -31,9 +32,14 @@ class CpuBackendConformance:
     def make_backend(self, context: CpuContext) -> CpuBackend:
         raise AssertionError("return your backend from make_backend(context)")
 
-    @pytest.fixture
-    def bench(self) -> CpuBench:
+    def make_bench(self) -> CpuBench:
         return CpuBench(self.make_backend)
+
+    @pytest.fixture
+    def bench(self) -> Iterator[CpuBench]:
+        bench = self.make_bench()
+        yield bench
+        bench.cpu.close()
 
     # --- Instructions ----------------------------------------
 
