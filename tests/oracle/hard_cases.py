@@ -126,6 +126,9 @@ HARD_CASES: Mapping[str, Program] = {
         )
         for distance in (1, 2, 4, 6, 12)
     },
+    "code across two pages that writes over itself": kernel(
+        "nop; " * 28 + "nop", ("mov dword ptr [{code}], 0xfafafafa", Label(2)), SHOW_FLAGS, start=0xFC1, interruptible=False
+    ),
     "a cli that is written over": kernel(
         "cli; nop; nop; nop; nop",
         SHOW_FLAGS,

@@ -24,7 +24,8 @@ from .program import Image
 LIMIT = 300_000
 """Progress units that the undisturbed reference may use; a program that needs more is not compared."""
 PATIENCE = 10
-"""How many times as much as the reference the others may use: a unit is not the same everywhere, and disturbances cost."""
+"""How many times as much as the reference, and `LIMIT`, the others may use: a unit is not the same everywhere, disturbances cost, and each byte that is
+copied over a descriptor table costs as much as a port access."""
 MOST_RUNS = 4000
 MOST_WAKES = 60
 MOST_INTERRUPTS = 20
@@ -228,7 +229,7 @@ class Runner:
 
 
 def run(image: Image, plan: Plan, reference: Result | None = None) -> Result:
-    limit = LIMIT if reference is None else reference.progress * PATIENCE + LONGEST_CHOP * PATIENCE
+    limit = LIMIT if reference is None else reference.progress * PATIENCE + LIMIT
     runner = Runner(image, plan, limit)
     try:
         ending = runner.run()

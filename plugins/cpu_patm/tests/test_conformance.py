@@ -5,7 +5,6 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 
-import pytest
 from ringone.api.cpu import CpuBackend, CpuContext
 from ringone.testing.cpu import CpuBackendConformance
 from ringone.testing.cpu_bench import PAGE_DIRECTORY, TSS, TSS2, CpuBench

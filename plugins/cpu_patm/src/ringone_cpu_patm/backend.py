@@ -42,6 +42,8 @@ _SELECTOR_FAULTS = (10, 11, 12)
 _SHORT_STRETCH = 20_000
 _LONG_STRETCH = 400_000
 """Progress units on the recompiler until the state is looked at again: more of them the longer the same reason holds."""
+_MOST_REPORTS = 8
+"""In a row of new code at one address. A block that writes to itself may be new again in front of each write, and has to get past it in another way."""
 _MNEMONICS = {value: name.lower() for name, value in vars(Mnemonic).items() if isinstance(value, int)}
 
 
@@ -68,6 +70,9 @@ class PatmBackend(RecompilerBackend):
         self._last_reason = ""
         self._from_gate = False
         """Whether the last trap was a patch's gate."""
+        self._reported = -1
+        """Where the world stopped last for new code, `_reports` times in a row."""
+        self._reports = 0
         self.stretches = (_SHORT_STRETCH, _LONG_STRETCH)
         self._stretch = _SHORT_STRETCH
         self._changed_pages: set[int] = set()
@@ -273,6 +278,10 @@ class PatmBackend(RecompilerBackend):
         if not self._world.deprivileged:
             self._mode.rings_used = True
         elif self._patches.new_code(address, size):
+            self._reports = self._reports + 1 if address == self._reported else 1
+            self._reported = address
+            if self._reports > _MOST_REPORTS:
+                self._once = "code that is new each time"
             self._world.stop_here()
 
     def watched_write(self, address: int, size: int, value: int) -> None:
@@ -296,6 +305,7 @@ class PatmBackend(RecompilerBackend):
 
     def _forget_state(self) -> None:
         self._once = ""
+        self._reported = -1
         self._mode.stale = True
         self._shadow.forget()
         self._windows.forget_failures()
@@ -310,6 +320,7 @@ class PatmBackend(RecompilerBackend):
         self._mode.stale = True
         self._mode.window_base = 0
         self._once = self._last_reason = ""
+        self._reported = -1
         self._stretch = self.stretches[0]
         self._changed_pages.clear()
         self._memory_replaced = False
