@@ -21,7 +21,8 @@ test-packaging: ## build wheels, install them elsewhere and use them
 
 fuzz: ## look for guests and saved states that do harm, for an hour or so
 	@tools/setup
-	RINGONE_FUZZ_EXAMPLES=2000 RINGONE_FUZZ_PROGRAMS=50000 RINGONE_STORM_S=20 $(BIN)/pytest -q -n 2 tests/robustness
+	RINGONE_FUZZ_EXAMPLES=2000 RINGONE_FUZZ_PROGRAMS=50000 RINGONE_STORM_S=20 $(BIN)/pytest -q -n 2 tests/robustness \
+		plugins/frontend_rdp/tests/test_parsers.py plugins/frontend_rdp/tests/test_recorded_sessions.py
 
 oracle: ## run tens of thousands of generated kernels on every processor backend
 	@tools/setup
