@@ -44,6 +44,7 @@ _LONG_STRETCH = 400_000
 """Progress units on the recompiler until the state is looked at again: more of them the longer the same reason holds."""
 _MOST_REPORTS = 8
 """In a row of new code at one address. A block that writes to itself may be new again in front of each write, and has to get past it in another way."""
+_HARDLY_ANY_PROGRESS = 200
 _MNEMONICS = {value: name.lower() for name, value in vars(Mnemonic).items() if isinstance(value, int)}
 
 
@@ -71,7 +72,8 @@ class PatmBackend(RecompilerBackend):
         self._from_gate = False
         """Whether the last trap was a patch's gate."""
         self._reported = -1
-        """Where the world stopped last for new code, `_reports` times in a row."""
+        """Where the world stopped last for new code, and when; `_reports` times in a row with hardly any progress in between."""
+        self._reported_at = 0
         self._reports = 0
         self.stretches = (_SHORT_STRETCH, _LONG_STRETCH)
         self._stretch = _SHORT_STRETCH
@@ -278,8 +280,9 @@ class PatmBackend(RecompilerBackend):
         if not self._world.deprivileged:
             self._mode.rings_used = True
         elif self._patches.new_code(address, size):
-            self._reports = self._reports + 1 if address == self._reported else 1
-            self._reported = address
+            again = address == self._reported and self.progress() - self._reported_at < _HARDLY_ANY_PROGRESS
+            self._reports = self._reports + 1 if again else 1
+            self._reported, self._reported_at = address, self.progress()
             if self._reports > _MOST_REPORTS:
                 self._once = "code that is new each time"
             self._world.stop_here()
