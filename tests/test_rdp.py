@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
+from PIL import Image
 from ringone.api.events import MachineState
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod
 from ringone_frontend_rdp.frontend import RdpFrontend
@@ -33,6 +35,8 @@ pytestmark = [
 
 LIMIT_S = 60
 POLL_S = 0.2
+SCREENSHOTS = os.environ.get("RINGONE_SCREENSHOTS")
+"""A folder for what the clients show: the pictures of docs/how-to/connect-with-rdp.md."""
 USER, PASSWORD = "alice", "secret"
 LOGON_FAILURE = 134
 NOT_LET_IN = 131
@@ -135,6 +139,9 @@ def test_client_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callab
     desk.type("hello ring one")
     guest.wait_screen("hello ring one", LIMIT_S)
     wait_until_shown(desk, guest, likeness)
+    if SCREENSHOTS:
+        frame = guest.session.frame()
+        Image.fromarray(desk.picture(frame.width, frame.height)).save(Path(SCREENSHOTS) / f"{name}.png", optimize=True)
     desk.type("\n")
     guest.wait_power_off(LIMIT_S)
 
