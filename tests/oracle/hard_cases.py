@@ -129,6 +129,12 @@ HARD_CASES: Mapping[str, Program] = {
     "code across two pages that writes over itself": kernel(
         "nop; " * 28 + "nop", ("mov dword ptr [{code}], 0xfafafafa", Label(2)), SHOW_FLAGS, start=0xFC1, interruptible=False
     ),
+    "a descriptor table that is copied over itself again and again": kernel(
+        f"mov ebx, 24; again: mov edi, {w.STRINGS + 0x100:#x}; mov esi, {GDT:#x}; mov ecx, {w.GDT_LIMIT + 1}; cld; .byte 0xF3, 0xA4; "
+        f"sgdt [{w.STRINGS:#x}]; mov dword ptr [{w.STRINGS + 2:#x}], {w.STRINGS + 0x100:#x}; lgdt [{w.STRINGS:#x}]; dec ebx; jnz again",
+        "mov eax, ds; mov [{slot}], eax",
+        interruptible=False,
+    ),
     "a cli that is written over": kernel(
         "cli; nop; nop; nop; nop",
         SHOW_FLAGS,

@@ -23,8 +23,8 @@ from .program import Image
 
 LIMIT = 300_000
 """Progress units that the undisturbed reference may use; a program that needs more is not compared."""
-PATIENCE = 10
-"""How many times as much as the reference, and `LIMIT`, the others may use: a unit is not the same everywhere, disturbances cost, and each byte that is
+PATIENCE = 400
+"""How many times as much as the reference the others may use, beside `LIMIT`: a unit is not the same everywhere, disturbances cost, and each byte that is
 copied over a descriptor table costs as much as a port access."""
 MOST_RUNS = 4000
 MOST_WAKES = 60
