@@ -135,6 +135,15 @@ HARD_CASES: Mapping[str, Program] = {
         "mov eax, ds; mov [{slot}], eax",
         interruptible=False,
     ),
+    "popf leaves vif, which a fault in virtual-8086 mode has left behind": Program(
+        (
+            Statement(PROLOGUE, (Label(2), 0)),
+            Statement("push 0x23; push esp; push 0xE0000; push 0x1B; push {next}; iretd", (0,)),
+            Statement(PROLOGUE, (Label(4), 0)),
+            Statement("cli"),
+        ),
+        interruptible=False,
+    ),
     "a cli that is written over": kernel(
         "cli; nop; nop; nop; nop",
         SHOW_FLAGS,

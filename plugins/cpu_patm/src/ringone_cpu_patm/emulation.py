@@ -125,7 +125,7 @@ class Emulator:
         image = self._paging.read_u32(q[ESP])
         if image & FLAG_TF:
             return False
-        self._env.eflags = image & ~(FLAG_RF | FLAG_VM | _VIF_VIP)
+        self._env.eflags = image & ~(FLAG_RF | FLAG_VM | _VIF_VIP) | self._env.eflags & _VIF_VIP
         q[ESP] = q[ESP] + 4 & 0xFFFFFFFF
         return self._advance(instruction)
 
