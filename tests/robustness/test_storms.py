@@ -26,7 +26,7 @@ DURATION_S = float(os.environ.get("RINGONE_STORM_S", "1"))
 WARM_UP_S = 0.5
 PATIENCE_S = 30
 """For what takes milliseconds, on a busy host."""
-GROWTH_BYTES = 64 << 20
+GROWTH_BYTES = 16 << 20
 STORM_GROWTH_BYTES = 400 << 20
 """A processor's translations may take 256 MiB, and what belongs to them."""
 LOG_RECORDS = 300
