@@ -135,10 +135,11 @@ class Desk:
 
 
 @contextlib.contextmanager
-def new_desk(home: Path) -> Iterator[Desk]:
+def new_desk(home: Path, *options: str) -> Iterator[Desk]:
+    """`options` are the X server's."""
     reading, writing = os.pipe()
     screen = f"{DISPLAY_WIDTH}x{DISPLAY_HEIGHT}x24"
-    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset"]
+    command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp", "-noreset", *options]
     with os.fdopen(reading) as numbers:
         server = subprocess.Popen(command, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(writing)
