@@ -47,6 +47,8 @@ DISPLAY: dict[str, Any] = {
     "error": "",
     "clients": [{"address": "127.0.0.1", "user": "alice"}],
     "clients_so_far": 2,
+    "sent_bytes": 4000,
+    "received_bytes": 300,
     "properties": {"TCP/Ports": "5000"},
 }
 MATCH = {"text": "login:", "groups": [], "start": 10, "end": 16, "virtual_ns": 7}

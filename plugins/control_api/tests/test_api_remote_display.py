@@ -25,7 +25,8 @@ class Control:
         if not self.display.enabled:
             return RemoteDisplayInfo(display=self.display)
         who = RemoteClient(address="127.0.0.1", user="alice")
-        endpoint = Endpoint(address="127.0.0.1", port=int(self.display.properties[PORTS]), fingerprint="ab:cd", clients=(who,), clients_so_far=3)
+        port = int(self.display.properties[PORTS])
+        endpoint = Endpoint(address="127.0.0.1", port=port, fingerprint="ab:cd", clients=(who,), clients_so_far=3, sent_bytes=4000, received_bytes=300)
         return RemoteDisplayInfo(display=self.display, endpoint=endpoint)
 
     def change(self, *, enabled: bool | None = None, properties: Mapping[str, str] | None = None) -> RemoteDisplayInfo:
@@ -53,6 +54,8 @@ def test_one_that_is_off_is_shown(off: ServedGuest, control: Control) -> None:
         "error": "",
         "clients": [],
         "clients_so_far": 0,
+        "sent_bytes": 0,
+        "received_bytes": 0,
         "properties": {},
     }
 
@@ -68,6 +71,8 @@ def test_it_is_switched_on_and_tells_who_looks(off: ServedGuest, control: Contro
         "error": "",
         "clients": [{"address": "127.0.0.1", "user": "alice"}],
         "clients_so_far": 3,
+        "sent_bytes": 4000,
+        "received_bytes": 300,
         "properties": {PORTS: "5001"},
     }
 

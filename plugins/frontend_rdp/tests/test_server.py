@@ -255,8 +255,10 @@ def test_the_endpoint_says_who_looks(guest: Machine, connect: Connect, tmp_path:
         endpoint = frontend.endpoint()
         assert (endpoint.address, endpoint.port, len(endpoint.fingerprint), endpoint.clients) == ("127.0.0.1", frontend.port, 95, ())
         peer = connect(frontend.port).log_on()
-        peer.read_picture()
+        picture = peer.read_picture()
         assert frontend.endpoint().clients == (RemoteClient(address="127.0.0.1", user="alice"),)
+        assert frontend.endpoint().sent_bytes > len(picture)
+        assert frontend.endpoint().received_bytes > len(client.client_info())
         peer.close()
         eventually(lambda: frontend.endpoint().clients == ())
         assert frontend.endpoint().clients_so_far == 1

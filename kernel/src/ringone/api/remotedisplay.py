@@ -26,13 +26,15 @@ class RemoteClient:
 @attrs.frozen(kw_only=True)
 class Endpoint:
     """Where a remote display is reached. `fingerprint` is the SHA-256 of the certificate that clients see. `clients` look at it now, the longest first;
-    `clients_so_far` counts all that ever did."""
+    `clients_so_far` counts all that ever did, `sent_bytes` and `received_bytes` what all of them were sent and said, without what encryption adds."""
 
     address: str
     port: int
     fingerprint: str
     clients: tuple[RemoteClient, ...] = ()
     clients_so_far: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
 
 
 @attrs.frozen(kw_only=True)

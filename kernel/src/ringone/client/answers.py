@@ -81,8 +81,8 @@ class Snapshot:
 
 @attrs.frozen(kw_only=True)
 class RemoteDisplayInfo:
-    """`port` is -1 where it is not served, and `error` why not, where it is `enabled`. `clients` have ``address`` and ``user`` each; `clients_so_far` counts
-    since it is served as it is. `properties` are VirtualBox's VRDE properties."""
+    """`port` is -1 where it is not served, and `error` why not, where it is `enabled`. `clients` have ``address`` and ``user`` each; `clients_so_far` and the
+    bytes, of all clients, count since it is served as it is. `properties` are VirtualBox's VRDE properties."""
 
     enabled: bool
     port: int
@@ -91,6 +91,8 @@ class RemoteDisplayInfo:
     error: str
     clients: tuple[Mapping[str, str], ...] = attrs.field(converter=tuple)
     clients_so_far: int
+    sent_bytes: int
+    received_bytes: int
     properties: Mapping[str, str]
 
 

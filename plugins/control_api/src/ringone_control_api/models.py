@@ -312,6 +312,8 @@ class RemoteDisplayInfo(Model):
     error: str = Field(description="Why it is not served though it is enabled")
     clients: list[RemoteClient]
     clients_so_far: int = Field(description="How many there were since it is served as it is")
+    sent_bytes: int = Field(description="To all of them, without what encryption adds")
+    received_bytes: int
     properties: dict[str, str] = Field(description="VirtualBox's VRDE properties", examples=[{"TCP/Ports": "5000-5010"}])
 
 

@@ -86,6 +86,7 @@ def test_a_client_logs_on_where_startvm_says_and_one_at_a_time_is_let_in(
         found = facts(ok, echo)
         assert [found[key] for key in ("vrde", "vrdeport", "vrdeports", "vrdeauthtype")] == ["on", str(port), some(taken), "external"]
         assert [found[key] for key in ("VRDEActiveConnection", "VRDEClients", "VRDEUserName", "VRDEClientIP")] == ["on", "1", "alice", "127.0.0.1"]
+        assert int(found["VRDEBytesSentTotal"]) > int(found["VRDEBytesReceivedTotal"]) > 0
         assert found["VRDECertificateFingerprint"] == fingerprint
         assert f"VRDE certificate:            SHA-256 {fingerprint}" in ok("showvminfo", echo).out
         with pytest.raises((EOFError, OSError)):

@@ -97,7 +97,13 @@ class RdpFrontend:
         """`ringone.api.frontends.RemoteDisplayFrontend`"""
         server = self._server
         return Endpoint(
-            address=self._options.address, port=self.port, fingerprint=self.fingerprint, clients=server.clients, clients_so_far=server.clients_so_far
+            address=self._options.address,
+            port=self.port,
+            fingerprint=self.fingerprint,
+            clients=server.clients,
+            clients_so_far=server.clients_so_far,
+            sent_bytes=server.sent_bytes,
+            received_bytes=server.received_bytes,
         )
 
     async def _serve(self, session: VmSession, settings: ServerSettings, listening: socket.socket, recording: Recording | None) -> None:

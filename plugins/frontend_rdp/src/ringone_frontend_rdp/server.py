@@ -120,7 +120,7 @@ class Screen:
 
 
 class RdpServer:
-    """`clients` and `clients_so_far` may be read from any thread."""
+    """`clients`, `clients_so_far`, `sent_bytes` and `received_bytes` (inside TLS) may be read from any thread."""
 
     def __init__(self, session: VmSession, settings: ServerSettings) -> None:
         self.session = session
@@ -131,6 +131,8 @@ class RdpServer:
         self.security = attrs.evolve(settings.security, has_room=self._has_room)
         self.clients: tuple[RemoteClient, ...] = ()
         self.clients_so_far = 0
+        self.sent_bytes = 0
+        self.received_bytes = 0
         self._clients: dict[asyncio.Task[None], Client] = {}
 
     async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
@@ -271,6 +273,7 @@ class Client:
             if not data:
                 self._ended = "the client closed the connection"
                 return
+            self._server.received_bytes += len(data)
             try:
                 self._connection.receive(data)
             finally:
@@ -437,13 +440,17 @@ class Client:
         for pdu in fastpath.bitmap_updates(encoded):
             if connection.stage is not Stage.ACTIVE:
                 return
-            self._writer.write(pdu)
+            self._write(pdu)
             await self._drain()
 
     def _flush(self) -> None:
         assert self._connection is not None
         if output := self._connection.take_output():
-            self._writer.write(output)
+            self._write(output)
+
+    def _write(self, output: bytes) -> None:
+        self._server.sent_bytes += len(output)
+        self._writer.write(output)
 
     async def _drain(self) -> None:
         try:

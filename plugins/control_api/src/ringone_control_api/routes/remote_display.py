@@ -46,5 +46,7 @@ def _told(known: Known) -> RemoteDisplayInfo:
         error=known.error,
         clients=[RemoteClient(address=client.address, user=client.user) for client in clients],
         clients_so_far=0 if endpoint is None else endpoint.clients_so_far,
+        sent_bytes=0 if endpoint is None else endpoint.sent_bytes,
+        received_bytes=0 if endpoint is None else endpoint.received_bytes,
         properties=dict(known.display.properties),
     )

@@ -117,6 +117,8 @@ def connection_rows(served: RemoteDisplayInfo | None) -> Iterator[Row]:
     yield Row("VRDEClients", "Clients so far:", 0 if served is None else served.clients_so_far)
     if served is None:
         return
+    yield Row("VRDEBytesSentTotal", "Sent total:", served.sent_bytes, f"{served.sent_bytes} Bytes")
+    yield Row("VRDEBytesReceivedTotal", "Received total:", served.received_bytes, f"{served.received_bytes} Bytes")
     if served.clients:
         newest = served.clients[-1]
         yield Row("VRDEUserName", "User name:", newest["user"])
