@@ -310,6 +310,16 @@ HARD_CASES: Mapping[str, Program] = {
         "mov edi, 0x30800; mov edx, 0x60; mov ecx, 5; cld; .byte 0xF3, 0x6D",
         "mov eax, [0xF0000004]; lock inc dword ptr [0xF0000008]",
     ),
+    "one port instruction in ring 3 and then in ring 0": Program(
+        (
+            Statement(PROLOGUE, (Label(2), 0)),
+            Statement(MODES["ring 3"], (0x200, 0)),
+            Statement("in al, 0x60"),
+            Statement("mov eax, cs; test al, 3; .byte 0x0F, 0x84; .long {rel}", (Label(5),)),
+            Statement(EPILOGUE),
+            Statement(SHOW_FLAGS, (S,)),
+        )
+    ),
     "a handler returns to ring 3 with interrupts off": elsewhere(
         "ring 3", f"int {w.SERVICE}", "ud2", SHOW_FLAGS, f"int {w.PRIVATE}", "mov eax, [0]", SHOW_FLAGS
     ),

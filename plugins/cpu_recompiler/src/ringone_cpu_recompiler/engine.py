@@ -481,11 +481,10 @@ class Engine:
         """A block was translated and will run next."""
         try:
             described = binding.TranslationBlock.from_address(block)
-            if self.env.cpl == 1:
-                if not self.vmm.contains(described.pc):
-                    self._events.odd_ring_code(described.pc, described.size)
-                if self.vmm.active:
-                    return
+            if self.env.cpl == 1 and not self.vmm.contains(described.pc):
+                self._events.odd_ring_code(described.pc, described.size)
+            if self._runs_ring_0_at_1():
+                return
             found = self._io_guard.instructions(described.pc, described.size)
             if not self._no_exit_request.value:
                 self._no_exit_request.value = True
@@ -493,6 +492,9 @@ class Engine:
                 self._guard(found, described.pc, described.size)
         except BaseException as failure:
             self._fail(failure)
+
+    def _runs_ring_0_at_1(self) -> bool:
+        return self.vmm.active and self.env.cpl == 1
 
     def _guard(self, instructions: list[int], start: int, size: int) -> None:
         """Have the block translated once more, with a hook at its port instructions."""
@@ -519,7 +521,7 @@ class Engine:
 
     def _guarded_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
         try:
-            if self._io_guard.allows(address):
+            if self._runs_ring_0_at_1() or self._io_guard.allows(address):
                 return
             self._pending_fault = GuestFault(13, 0)
         except GuestFault as fault:
