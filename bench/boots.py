@@ -65,14 +65,14 @@ def qemu() -> dict[str, float]:
     return _times([*machine, "-kernel", kernel, "-initrd", initrd, "-append", append])
 
 
-def _machine(cpu: str, append: str) -> MachineConfig:
+def machine(cpu: str, append: str) -> MachineConfig:
     config = _linux().machine(append=append)
     return attrs.evolve(config, cpu=attrs.evolve(config.cpu, backend=cpu))
 
 
 def idle(cpu: str) -> float:
     """Percent of one core that an idle Linux shell costs."""
-    with Guest(_machine(cpu, "console=ttyS0 guest=shell"), PluginRegistry()).start() as guest:
+    with Guest(machine(cpu, "console=ttyS0 guest=shell"), PluginRegistry()).start() as guest:
         guest.wait_serial(SHELL, TIMEOUT_S)
         time.sleep(IDLE_SETTLE_S)
         before = os.times()
@@ -83,7 +83,7 @@ def idle(cpu: str) -> float:
 
 def counters(cpu: str) -> dict[str, int]:
     """What happened while Linux booted to its first program: exits by cause, fills, and what of them was slow."""
-    with Guest(_machine(cpu, "console=ttyS0"), PluginRegistry()).start() as guest:
+    with Guest(machine(cpu, "console=ttyS0"), PluginRegistry()).start() as guest:
         guest.wait_serial(MARKERS[1], TIMEOUT_S)
         found = guest.session.statistics()
     return {name: count for name, count in sorted(found.items()) if count and name.split("/")[0] in ("EM", "IOM", "PGM", "TRPM")}
