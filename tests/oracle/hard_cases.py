@@ -320,6 +320,9 @@ HARD_CASES: Mapping[str, Program] = {
             Statement(SHOW_FLAGS, (S,)),
         )
     ),
+    "ring 3 tries to return to virtual-8086 mode": elsewhere(
+        "ring 3", MODES["virtual 8086"].replace("{flags}", "0").replace("{near}", "0"), SHOW_FLAGS, flags=0x200
+    ),
     "a handler returns to ring 3 with interrupts off": elsewhere(
         "ring 3", f"int {w.SERVICE}", "ud2", SHOW_FLAGS, f"int {w.PRIVATE}", "mov eax, [0]", SHOW_FLAGS
     ),

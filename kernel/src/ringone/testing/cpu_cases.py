@@ -97,6 +97,14 @@ _USER_PAGED = {"user": True, "paging": "32bit"}
 _PAE = {"paging": "pae"}
 
 FAULTS = [
+    Fault(
+        "iret cannot enter virtual-8086 mode outside ring 0",
+        "push 0; push 0; push 0; push 0; push 0; push 0x8000; push 0x20002; push 0x2000; push 0",
+        "iretd",
+        13,
+        0x2000,
+        {"user": True},
+    ),
     Fault("division by zero", "xor ecx, ecx", "div ecx", 0),
     Fault("division overflow", "mov edx, 1; mov ecx, 1", "div ecx", 0),
     Fault("bound", f"mov dword ptr [{DATA:#x}], 1; mov dword ptr [{DATA + 4:#x}], 2; mov eax, 5", f".byte 0x62, 0x05; .long {DATA:#x}", 5),

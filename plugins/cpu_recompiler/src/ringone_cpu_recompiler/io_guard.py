@@ -1,8 +1,9 @@
-"""The I/O permission check (SDM vol. 1, 19.5), which Unicorn leaves out: IN and OUT beyond IOPL must find their bit in the TSS's map clear, or fault before
-the port is touched.
+"""Checks of privilege that Unicorn leaves out. IN and OUT beyond IOPL must find their bit in the TSS's map clear, or fault before the port is touched (SDM
+vol. 1, 19.5). IRET outside ring 0 must not enter virtual-8086 mode: there the VM bit of the flags on the stack says nothing (SDM vol. 2, IRET), and what is
+taken for a real-mode segment is a selector.
 
-New translations of ring-3 and virtual-8086 code are searched for port instructions once, before they run. A block that has one is translated again with a
-code hook at the instruction and, for this one translation, with exit tests, so that a forbidden access stops right in front of it.
+New translations of ring-3 and virtual-8086 code are searched for these instructions once, before they run. A block that has one is translated again with a
+code hook at the instruction and, for this one translation, with exit tests, so that a forbidden one stops right in front of it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,29 @@ import re
 import struct
 
 from ringone_cpu_recompiler.descriptors import TYPE_TSS32, task_type
-from ringone_cpu_recompiler.env import D_FLAGS, D_HFLAGS, D_LIMIT, DESC_P, EDX, FLAG_IOPL, FLAG_VM, HF_CPL, HF_CS32, Q_BASE, Q_EFLAGS, TR, Env
+from ringone_cpu_recompiler.env import (
+    D_FLAGS,
+    D_HFLAGS,
+    D_LIMIT,
+    DESC_P,
+    EDX,
+    ESP,
+    FLAG_IOPL,
+    FLAG_VM,
+    HF_CPL,
+    HF_CS32,
+    HF_SS32,
+    Q_BASE,
+    Q_EFLAGS,
+    SS,
+    TR,
+    Env,
+)
 from ringone_cpu_recompiler.instructions import PREFIXES
 from ringone_cpu_recompiler.paging import GuestFault, Paging
 
-_IO_OPCODES = re.compile(rb"[\x6c-\x6f\xe4-\xe7\xec-\xef]")
+_OPCODES = re.compile(rb"[\x6c-\x6f\xcf\xe4-\xe7\xec-\xef]")
+_IRET = 0xCF
 _OPERAND_SIZE = 0x66
 _MAP_BASE = 0x66
 _TSS32_LIMIT = 103
@@ -31,18 +50,19 @@ class IoGuard:
         self._paging = paging
 
     def instructions(self, address: int, size: int) -> list[int]:
-        """Linear addresses of the port instructions in a block that is about to run, where the current mode needs the check at all."""
+        """Linear addresses of the instructions to check in a block that is about to run, where the current mode needs the check at all."""
         if not self._restricted():
             return []
         try:
-            code = self._paging.read(address, size, True)
+            code = self._read(address, size)
         except GuestFault:
             return []
-        if not _IO_OPCODES.search(code):
+        if not _OPCODES.search(code):
             return []
-        from iced_x86 import Decoder, Mnemonic  # Costs a tenth of a second, and few guests have port instructions in ring 3.
+        from iced_x86 import Decoder, Mnemonic  # Costs a tenth of a second, and few guests have such instructions in ring 3.
 
-        mnemonics = (Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD)
+        ports = (Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD)
+        mnemonics = ports if self._env.q[Q_EFLAGS] & FLAG_VM else (*ports, Mnemonic.IRETD)
         return [instruction.ip for instruction in Decoder(self._bits(), code, ip=address) if instruction.mnemonic in mnemonics]
 
     def _restricted(self) -> bool:
@@ -55,23 +75,40 @@ class IoGuard:
         return 32 if self._env.d[D_HFLAGS] & HF_CS32 else 16
 
     def allows(self, address: int) -> bool:
-        """Whether the port instruction at a linear address may run now."""
+        """Whether the instruction at a linear address may run now. Raises the fault where it is another than #GP(0)."""
         if not self._restricted():
             return True
-        port, size = self._operand(self._paging.read(address, 1, True), address)
-        return self._map_allows(port, size)
+        opcode, wide, operand = self._fetch(address)
+        if opcode == _IRET:
+            self._check_return()
+            return True
+        port = self._read(operand, 1)[0] if opcode in _IMMEDIATE_PORT else self._env.q[EDX] & 0xFFFF
+        return self._map_allows(port, (4 if wide else 2) if opcode & 1 else 1)
 
-    def _operand(self, code: bytes, address: int) -> tuple[int, int]:
-        """Port and width in bytes of the instruction."""
-        wide = self._bits() == 32
+    def _fetch(self, address: int) -> tuple[int, bool, int]:
+        """Opcode, whether its operand has 32 bits, and the address behind it."""
+        code, wide = self._read(address, 1), self._bits() == 32
         while code[0] in PREFIXES:
             if code[0] == _OPERAND_SIZE:
                 wide = not wide
             address += 1
-            code = self._paging.read(address, 1, True)
-        opcode = code[0]
-        port = self._paging.read(address + 1, 1, True)[0] if opcode in _IMMEDIATE_PORT else self._env.q[EDX] & 0xFFFF
-        return port, (4 if wide else 2) if opcode & 1 else 1
+            code = self._read(address, 1)
+        return code[0], wide, address + 1
+
+    def _check_return(self) -> None:
+        q, d = self._env.q, self._env.d
+        if q[Q_EFLAGS] & FLAG_VM:
+            return
+        stack = q[ESP] & (0xFFFFFFFF if d[D_HFLAGS] & HF_SS32 else 0xFFFF)
+        try:
+            selector, flags = struct.unpack("<II", self._read(q[Q_BASE[SS]] + stack + 4, 8))
+        except GuestFault:  # The instruction meets it too.
+            return
+        if flags & FLAG_VM:
+            raise GuestFault(13, selector & 0xFFFC)
+
+    def _read(self, address: int, size: int) -> bytes:
+        return self._paging.read(address, size, self._env.cpl == 3)
 
     def _map_allows(self, port: int, size: int) -> bool:
         q, d = self._env.q, self._env.d
