@@ -85,7 +85,10 @@ configure:
 
 def write_image(path: Path) -> Path:
     """A raw disk image with the guest on it."""
-    sector = assemble(PROGRAM, ORIGIN, bits=16).ljust(0x100, b"\0") + f"{READY}\r\n".encode() + b"\0"
+    return write_boot_disk(path, assemble(PROGRAM, ORIGIN, bits=16).ljust(0x100, b"\0") + f"{READY}\r\n".encode() + b"\0")
+
+
+def write_boot_disk(path: Path, sector: bytes) -> Path:
     path.write_bytes((sector.ljust(SECTOR - 2, b"\0") + b"\x55\xaa").ljust(SECTORS * SECTOR, b"\0"))
     return path
 

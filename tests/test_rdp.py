@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,10 +16,13 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 from ringone.api.events import MachineState
+from ringone_frontend_rdp.codecs import Picture
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod
 from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.graphics import h264
 from ringone_frontend_rdp.users import UserDatabase
 
+from guests import colours
 from guests.catalog import BY_NAME
 from guests.console import Guest
 from guests.demo.build import build
@@ -75,6 +79,10 @@ def mean(difference: npt.NDArray[np.int_]) -> float:
     return float(difference.mean())
 
 
+def used_colours(pixels: bytes) -> set[bytes]:
+    return {pixels[at : at + 3] for at in range(0, len(pixels), 3)}
+
+
 @attrs.frozen
 class Likeness:
     """How a picture is compared, and how far it may be from the machine's."""
@@ -108,6 +116,20 @@ def wait_until_shown(desk: Desk, guest: Guest, likeness: Likeness = EXACT) -> No
         return likeness.measure(np.abs(desk.picture(frame.width, frame.height).astype(int) - wanted))
 
     wait_until(lambda: difference() <= likeness.limit, lambda: f"the picture differs by {difference()} of {likeness.limit}, {desk.has_client()=}", LIMIT_S)
+
+
+@pytest.fixture
+def videos(monkeypatch: pytest.MonkeyPatch) -> deque[Picture]:
+    """The newest pictures that went to a client as H.264."""
+    coded: deque[Picture] = deque(maxlen=64)
+    encode = h264.Encoder.encode
+
+    def note(encoder: h264.Encoder, picture: Picture) -> bytes:
+        coded.append(picture)
+        return encode(encoder, picture)
+
+    monkeypatch.setattr(h264.Encoder, "encode", note)
+    return coded
 
 
 def demo(boot: Boot) -> Guest:
@@ -167,6 +189,48 @@ def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk
         assert time.monotonic() < end, "the guest stayed in its graphics mode"
         time.sleep(POLL_S)
     wait_until_shown(desk, guest, CLIENTS[client][1])
+
+
+@pytest.mark.parametrize("client", ["xfreerdp-avc420", "xfreerdp-default"])
+def test_what_moves_is_a_video_and_what_rests_is_exact(
+    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path, client: str
+) -> None:
+    guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
+    guest.wait_serial(colours.MOVES, LIMIT_S)
+    desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
+
+    def shows_a_video() -> bool:
+        """No two pictures of it are as much alike as a picture and its video; none would differ at all if it came without loss."""
+        shown = desk.picture(colours.WIDTH, colours.HEIGHT).astype(int)
+        differences = [np.abs(shown - picture) for picture in list(videos)]
+        return any(0 < mean(difference) <= H264.limit for difference in differences) and all(map(largest, differences))
+
+    wait_until(shows_a_video, lambda: f"{len(videos)} pictures went out as H.264, {desk.has_client()=}", LIMIT_S)
+    desk.type("x")
+    guest.wait_serial(colours.RESTS, LIMIT_S)
+    wait_until_shown(desk, guest, EXACT)
+
+
+def test_client_without_h264_gets_what_moves_without_loss(
+    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path
+) -> None:
+    """Its pictures have the guest's colours and no others."""
+    guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
+    guest.wait_serial(colours.MOVES, LIMIT_S)
+    desk.connect(CLIENTS["xfreerdp-gfx"][0].format(port=serve(guest).port))
+    shown: set[bytes] = set()
+
+    def has_moved() -> bool:
+        picture = desk.picture(colours.WIDTH, colours.HEIGHT)
+        if picture.any(axis=2).all():
+            shown.add(picture.tobytes())
+        return len(shown) > 20
+
+    wait_until(has_moved, lambda: f"{len(shown)} pictures were seen, {desk.has_client()=}", LIMIT_S)
+    wanted = used_colours(guest.session.frame().pixels)
+    assert len(wanted) == colours.COLOURS
+    assert [len(used_colours(picture) - wanted) for picture in shown] == [0] * len(shown)
+    assert not videos
 
 
 @pytest.mark.parametrize(("security", "exit_code"), [("nla", LOGON_FAILURE), ("tls", NOT_LET_IN)])
