@@ -255,6 +255,7 @@ class Client:
                 self._typing.cancel()
             self._server.screen.remove(self._wake)
             await self._part()
+            await asyncio.gather(pump, return_exceptions=True)  # it may have met the end of the connection too
             _log.info("%s: disconnected: %s", self.address, self._ended)
 
     async def _converse(self, pump: asyncio.Task[None]) -> None:
