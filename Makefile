@@ -40,9 +40,11 @@ test-rdp: ## show the console to FreeRDP and rdesktop
 	@tools/setup rdp
 	timeout --signal INT --kill-after 60 900 $(BIN)/pytest -q -o faulthandler_timeout=300 -m rdp_client plugins/frontend_rdp tests/test_rdp.py
 
-bench: ## compare with QEMU
+bench: ## compare with QEMU, and measure the RDP console
 	@tools/setup bench
+	@tools/setup rdp
 	$(BIN)/python -m bench
+	$(BIN)/python -m bench.rdp_console
 
 lint: ## style, types, import contracts, spelling
 	@tools/setup
