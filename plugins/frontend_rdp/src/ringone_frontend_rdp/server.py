@@ -415,7 +415,8 @@ class Client:
         """There is something to draw, or a picture that the client has with losses rests."""
         rests = SETTLED_S if self._graphics is not None and self._graphics.lossy else None
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), rests)
+            async with asyncio.timeout(rests):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _draw_graphics(self, connection: Connection, graphics: GraphicsOutput, new: Pixels) -> None:
@@ -457,7 +458,8 @@ class Client:
 
     async def _drain(self) -> None:
         try:
-            await asyncio.wait_for(self._writer.drain(), STALLED_S)
+            async with asyncio.timeout(STALLED_S):  # wait_for of Python 3.11 loses a cancellation that comes with the end of what it waits for
+                await self._writer.drain()
         except TimeoutError:
             self._writer.transport.abort()
             raise TimeoutError("the client reads nothing") from None
