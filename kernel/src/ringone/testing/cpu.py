@@ -20,7 +20,7 @@ from ringone.api import statistics
 from ringone.api.cpu import CpuBackend, CpuContext, ExitReason, RunBudget
 from ringone.api.memory import PAGE_SIZE
 from ringone.testing.cpu_bench import CODE, DATA, GDT, IDT, INNER_STACK, KERNEL_STACK, SELECTORS, TSS, TSS2, USER_STACK, CpuBench, assemble, descriptor
-from ringone.testing.cpu_cases import ARITHMETIC_FLAGS, FAULTS, SEMANTICS, Fault, Semantics
+from ringone.testing.cpu_cases import AF, ARITHMETIC_FLAGS, CF, FAULTS, PF, SEMANTICS, SF, ZF, Fault, Semantics
 
 IF = 1 << 9
 COUNTER = DATA + 0x800
@@ -132,6 +132,43 @@ class CpuBackendConformance:
         assert (outcome.register("ebx"), outcome.register("esi")) == (SELECTORS["code"], 0x9800)
         assert not outcome.register("edi") & IF
         assert outcome.register("ebp") == SELECTORS["user_code"]
+
+    # --- Loops with a condition ----------------------------------------
+
+    def test_a_conditional_loop_leaves_the_flags_in_ring_3(self, bench: CpuBench) -> None:
+        self._lay_out_pages(bench, "32bit")
+        outcome = bench.run("mov ecx, 3; mov eax, 5; again: cmp eax, 14; loopne again; ud2", user=True, paging="32bit")
+        assert (outcome.vector, outcome.register("ecx"), outcome.eflags & ARITHMETIC_FLAGS) == (6, 0, CF | AF | SF)
+
+    def test_a_conditional_loop_leaves_the_flags_in_real_mode(self, bench: CpuBench) -> None:
+        for count, bytes_of_loop, left in ((0x10003, "", 0x10000), (3, ".byte 0x67; ", 0)):
+            outcome = bench.run_real(f"mov ecx, {count}; mov ax, 5; again: cmp ax, 14; {bytes_of_loop}loopne again; pushf; pop bx")
+            assert (outcome.register("ecx"), outcome.register("ebx") & ARITHMETIC_FLAGS) == (left, CF | AF | SF)
+
+    def test_a_conditional_loop_leaves_the_flags_in_virtual_8086_mode(self, bench: CpuBench) -> None:
+        bench.memory.write(0x1000, assemble("mov cx, 3; mov ax, 5; again: cmp ax, 5; loope again; int 0x21", 0x1000, 16))
+        outcome = bench.run("push 0; push 0; push 0; push 0; push 0; push 0x8000; push 0x20002; push 0; push 0x1000; iretd")
+        assert (outcome.vector, outcome.register("ecx"), outcome.eflags & ARITHMETIC_FLAGS) == (13, 0, ZF | PF)
+
+    def test_a_conditional_loop_that_was_another_instruction_leaves_the_flags(self, bench: CpuBench) -> None:
+        turns = [(0xE0, CF | AF | SF), (0x75, CF | AF | SF), (0xE1, CF | AF | SF), (0xE2, CF | AF | SF)]
+        bench.memory.write(CODE + 0x1000, assemble("mov ecx, 1; mov eax, 5; cmp eax, 14; .byte 0xEB, 0; pushfd; pop ebx; ret", CODE + 0x1000))
+        place = CODE + 0x1000 + len(assemble("mov ecx, 1; mov eax, 5; cmp eax, 14", CODE))
+        for opcode, flags in turns * 2:
+            outcome = bench.run(f"mov byte ptr [{place:#x}], {opcode:#x}; mov edi, {CODE + 0x1000:#x}; call edi")
+            assert outcome.register("ebx") & ARITHMETIC_FLAGS == flags
+
+    def test_a_conditional_loop_behind_a_port_access_of_ring_3_leaves_the_flags(self, bench: CpuBench) -> None:
+        bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x67 + 0x20, 0x8B, 0))
+        bench.memory.write(TSS + 0x68, bytes(0x20))
+        for between in ("cmp edx, 14", "test edx, edx; cmp edx, 14", "mov ebx, 1; cmp edx, 14"):
+            outcome = bench.run(f"mov edx, 5; mov ecx, 3; again: cmp edx, 5; in al, 0x60; {between}; loopne again; ud2", user=True)
+            assert (outcome.vector, outcome.register("ecx"), outcome.eflags & ARITHMETIC_FLAGS) == (6, 0, CF | AF | SF)
+
+    def test_a_forbidden_port_access_leaves_the_flags(self, bench: CpuBench) -> None:
+        for before, flags in (("mov eax, 5; cmp eax, 14", CF | AF | SF), ("mov eax, 5; stc; inc eax", CF | PF), ("mov eax, 7; test eax, eax", 0)):
+            outcome = bench.run(f"{before}; in al, 0x60", user=True)
+            assert (outcome.vector, outcome.eflags & ARITHMETIC_FLAGS) == (13, flags)
 
     # --- Virtual-8086 mode ----------------------------------------
 

@@ -91,6 +91,47 @@ SEMANTICS = [
     Semantics("SSE2 adds doubles", "mov eax, 21; cvtsi2sd xmm0, eax; addsd xmm0, xmm0; cvttsd2si eax, xmm0", {"eax": 42}),
 ]
 
+_LOOPS = [
+    ("loopne", "cmp eax, 14", CF | AF | SF),
+    ("loopne", "test eax, eax", PF),
+    ("loopne", "stc; mov edx, 2; inc edx", CF | PF),
+    ("loopne", "mov edx, 0x80000000; sub edx, 1", OF | AF | PF),
+    ("loopne", "mov edx, 0xC0000000; shl edx, 1", CF | SF | PF),
+    ("loopne", "mov edx, 0x90000000; sar edx, 29", CF | SF | PF),
+    ("loopne", "stc; mov edx, 1; adc edx, 7", PF),
+    ("loopne", "mov bl, 5; neg bl", CF | AF | SF),
+    ("loopne", "xor edx, edx; or edx, 7; rol dl, 1", 0),
+    ("loopne", "mov ah, 0x81; sahf", CF | SF),
+    ("loopne", "cmp eax, 14; mov edx, [esp]; jmp across; across: nop", CF | AF | SF),
+    ("loope", "cmp eax, 5", ZF | PF),
+    ("loope", "cmp eax, 5; stc", CF | ZF | PF),
+    ("loope", "and edx, 0", ZF | PF),
+    ("loope", "xor edx, edx", ZF | PF),
+    ("loope", "mov edx, -1; add edx, 1", CF | AF | ZF | PF),
+    ("loope", "mov edx, -1; inc edx", AF | ZF | PF),
+]
+SEMANTICS += [
+    Semantics(f"{loop} after {before} ends by its count", f"mov eax, 5; mov ecx, 3; again: clc; {before}; {loop} again", {"ecx": 0}, flags)
+    for loop, before, flags in _LOOPS
+]
+SEMANTICS += [
+    Semantics(
+        f"{loop} after {before} ends by the zero flag",
+        f"mov eax, 5; mov ecx, 3; again: clc; {before}; {({'loope': 'loopne', 'loopne': 'loope'})[loop]} again",
+        {"ecx": 2},
+        flags,
+    )
+    for loop, before, flags in _LOOPS
+]
+SEMANTICS += [
+    Semantics("loope with a 16-bit count", "mov ecx, 0x10001; add ecx, 0; mov eax, 5; cmp eax, 5; .byte 0x67, 0xE1, 1; nop; nop", {"ecx": 0x10000}, ZF | PF),
+    Semantics("loopne with a 16-bit count", "mov ecx, 0x20001; mov eax, 5; cmp eax, 14; .byte 0x67, 0xE0, 1; nop; nop", {"ecx": 0x20000}, CF | AF | SF),
+    Semantics("loope with a count of 0", "xor ecx, ecx; mov eax, 5; cmp eax, 5; loope past; nop; past: nop", {"ecx": 0xFFFFFFFF}, ZF | PF),
+    Semantics("loopne, and the flags on the stack", "mov ecx, 1; mov eax, 5; cmp eax, 14; loopne past; past: pushfd; pop ebx", {"ebx": 2 | CF | AF | SF}),
+    Semantics("loope, and a jump by its flags", "mov ecx, 1; cmp ecx, 1; loope past; past: jne wrong; mov ebx, 1; wrong: nop", {"ebx": 1}),
+    Semantics("loopne where the block begins", "mov ecx, 2; mov eax, 5; cmp eax, 14; jmp again; nop; again: loopne again", {"ecx": 0}, CF | AF | SF),
+]
+
 _USER = {"user": True}
 _PAGED = {"paging": "32bit"}
 _USER_PAGED = {"user": True, "paging": "32bit"}

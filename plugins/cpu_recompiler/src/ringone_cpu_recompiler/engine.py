@@ -46,6 +46,7 @@ from ringone_cpu_recompiler.fills import MMIO_BASE, OPEN_BUS, TlbFills, WatchedW
 from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.interrupts import ShortWay, no_short_way
 from ringone_cpu_recompiler.io_guard import IoGuard
+from ringone_cpu_recompiler.loop_flags import LoopFlags, settle_flags
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, PAGES, Pages, by_page
 from ringone_cpu_recompiler.paging import FETCH, READ, WRITE, GuestFault, Paging
 from ringone_cpu_recompiler.vmm import LONGEST_PATCH, VMM_BASE, Vmm
@@ -57,7 +58,7 @@ TRANSLATION_BYTES = 256 << 20
 """Room for translated code. A guest that changes its code all the time fills it, whatever its size."""
 
 MAX_GUARDED = 1024
-"""Port instructions in restricted code that are watched at a time. A guest can make new ones for ever."""
+"""Instructions (`io_guard`, `loop_flags`) that have hooks at a time. A guest can make new ones for ever."""
 
 FAULT_COST = 100
 """Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
@@ -69,6 +70,7 @@ The guest's task register becomes a TSS of one byte instead, on which everything
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
 _GUARD = 1
 _STOP_HERE = 2
+_HOOKED = 4
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 _ZERO = ctypes.c_uint64(0)
 """For arguments: cheaper than converting an int each time."""
@@ -159,9 +161,11 @@ class Engine:
         self.instruction = CurrentInstruction(self.env, self.paging)
         self._io_guard = IoGuard(self.env, self.paging)
         self._guarded: dict[int, int] = {}
-        """Linear addresses of port instructions that were met in restricted code, and their hooks."""
+        """Linear addresses of instructions that were met where they need a hook, and their hooks."""
         self._start_over = False
-        self._guard_callback = binding.CodeCallback(self._guarded_hook)
+        self._code_callback = binding.CodeCallback(self._code_hook)
+        self._lent = 0
+        """What was taken from the budget, so that it is used up here and now."""
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
         control = memoryview(self._control).cast("B")
         self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
@@ -176,6 +180,7 @@ class Engine:
         self._tlb_fills = TlbFills(
             self._unicorn, self.env, self._memory, self._pages, self.paging, self.instruction, self.vmm, drop_translations=self._drop_translations
         )
+        self._loop_flags = LoopFlags(self.env, self.paging, self._pages, self.vmm)
         self.watched_page = -1
         self._progress = 0
         self._allowance = 0
@@ -204,6 +209,7 @@ class Engine:
         slow_edge = binding.EdgeCallback(self._edge_hook)
         self._keep_edge = slow_edge
         words[stubs.SLOW_EDGE // 8] = ctypes.cast(slow_edge, ctypes.c_void_p).value or 0
+        words[stubs.SLOW_CODE // 8] = ctypes.cast(self._code_callback, ctypes.c_void_p).value or 0
         words[stubs.UNICORN // 8] = unicorn.handle
         words[stubs.READ_REGISTER // 8] = unicorn.read_register_address
         control = ctypes.addressof(self._control)
@@ -271,12 +277,12 @@ class Engine:
             if not request:
                 return self._run(self._used + 1) if self._is_stuck(stop, start, allowance) else stop
             self._guard_request[0] = 0
-            if request & _STOP_HERE:
-                return stop
             if self._start_over:
                 self._forget_translations()
-            else:
+            elif request & _GUARD:
                 self._no_exit_request.value = False
+            if request & _STOP_HERE:
+                return stop
             allowance -= self._used
 
     def _is_stuck(self, stop: Stop, start: int, allowance: int) -> bool:
@@ -295,6 +301,8 @@ class Engine:
         self.env.settle_eflags()
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], _ZERO, _ZERO, _ZERO)
+        self._budget[0] += self._lent
+        self._lent = 0
         self._used = allowance - self._budget[0]
         self._progress += self._used
         self._allowance = self._budget[0] = 0
@@ -416,15 +424,17 @@ class Engine:
 
     def drop_vmm_code(self, offset: int, size: int) -> None:
         """Forget the translations of the VMM's own memory."""
-        with self._identity_fills():
-            self._unicorn.remove_cache(VMM_BASE + offset, VMM_BASE + offset + size)
+        self._drop_bytes(VMM_BASE + offset, size)
 
     def _drop_translations(self, page: int, offset: int = 0, size: int = PAGE_SIZE) -> None:
         self._drop_frame(self._frames[page], offset, size)
 
     def _drop_frame(self, frame: int, offset: int, size: int) -> None:
         self.code_invalidations += 1
-        address = (frame << PAGE_SHIFT) + offset
+        self._drop_bytes((frame << PAGE_SHIFT) + offset, size)
+
+    def _drop_bytes(self, address: int, size: int) -> None:
+        """Forget the translations of what lies at one of Unicorn's addresses."""
         with self._identity_fills():
             self._unicorn.remove_cache(address, address + size)
 
@@ -483,6 +493,9 @@ class Engine:
             described = binding.TranslationBlock.from_address(block)
             if self.env.cpl == 1 and not self.vmm.contains(described.pc):
                 self._events.odd_ring_code(described.pc, described.size)
+            loop = self._loop_flags.at_end(described.pc, described.size)
+            if loop >= 0:
+                self._hook_loop(loop, described.pc)
             if self._runs_ring_0_at_1():
                 return
             found = self._io_guard.instructions(described.pc, described.size)
@@ -500,15 +513,34 @@ class Engine:
         """Have the block translated once more, with a hook at its port instructions."""
         for address in instructions:
             if address not in self._guarded:
-                self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._guard_callback, at=address)
+                self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._code_callback, at=address)
         self._guard_request[0] |= _GUARD
-        self._start_over = len(self._guarded) > MAX_GUARDED
+        self._start_over = self._start_over or len(self._guarded) > MAX_GUARDED
         try:
             for address in {start, start + size - 1}:
                 physical = self.paging.translate(address, FETCH, True)[0] & self._memory.a20_mask
                 self._drop_translations(physical >> PAGE_SHIFT)
         except GuestFault:  # The guest changed its page tables and still runs from the TLB.
             self._start_over = True
+
+    def _hook_loop(self, address: int, block: int) -> None:
+        """Have the block that ends in LOOPE or LOOPNE translated once more, with a hook there."""
+        if address in self._guarded:
+            return
+        if self._stubs is not None:
+            self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._stubs.loop, user_data=ctypes.addressof(self._control), at=address)
+        else:
+            self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._code_callback, at=address)
+        self._guard_request[0] |= _HOOKED
+        self._start_over = self._start_over or len(self._guarded) > MAX_GUARDED
+        found = self._loop_flags.frame_address(address)
+        if found >= 0:
+            self._drop_bytes(found, 1)
+        else:
+            self._start_over = True
+        if self.vmm.contains(block):
+            self._lent += self._budget[0] + LONGEST_PATCH + 1
+            self._budget[0] = -LONGEST_PATCH - 1
 
     def _forget_translations(self) -> None:
         """All of them, and the hooks in them, between two runs."""
@@ -519,12 +551,15 @@ class Engine:
             self._unicorn.flush_translations()
         self._guarded.clear()
 
-    def _guarded_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
+    def _code_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
+        """In front of an instruction that needed a hook when it was translated. The guest may have put another one there."""
         try:
-            if self._runs_ring_0_at_1() or self._io_guard.allows(address):
+            if self._loop_flags.is_at(address):
+                settle_flags(self.env)
                 return
-            self._pending_fault = GuestFault(13, 0)
-        except GuestFault as fault:
+            fault = None if self._runs_ring_0_at_1() else self._io_guard.fault(address)
+            if fault is None:
+                return
             self._pending_fault = fault
         except BaseException as failure:
             self._fail(failure)

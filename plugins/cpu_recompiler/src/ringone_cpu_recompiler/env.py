@@ -50,6 +50,8 @@ ARITHMETIC_FLAGS = 0x8D5
 EFLAGS_BITS = 0x3F7FD5
 """Those that are not reserved."""
 CC_OP_EFLAGS = 1
+CC_OP_LOGICB = 22
+CC_OPS_LOGIC = range(CC_OP_LOGICB, CC_OP_LOGICB + 4)
 DF_DOWN = 0xFFFFFFFF
 
 # QEMU's hflags.

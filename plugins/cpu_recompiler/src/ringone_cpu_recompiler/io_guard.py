@@ -50,7 +50,11 @@ class IoGuard:
         self._paging = paging
 
     def instructions(self, address: int, size: int) -> list[int]:
-        """Linear addresses of the instructions to check in a block that is about to run, where the current mode needs the check at all."""
+        """Linear addresses of the instructions to hook in a block that is about to run, where the current mode needs the check at all.
+
+        Where a hook follows another one, Unicorn writes out how the flags were computed only if that is another way than at the one before. Between a port
+        instruction and a conditional loop (`loop_flags`) comes one in front of which no flags change, and behind it they are finished.
+        """
         if not self._restricted():
             return []
         try:
@@ -63,7 +67,10 @@ class IoGuard:
 
         ports = (Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD)
         mnemonics = ports if self._env.q[Q_EFLAGS] & FLAG_VM else (*ports, Mnemonic.IRETD)
-        return [instruction.ip for instruction in Decoder(self._bits(), code, ip=address) if instruction.mnemonic in mnemonics]
+        instructions = list(Decoder(self._bits(), code, ip=address))
+        checked = [instruction for instruction in instructions if instruction.mnemonic in mnemonics]
+        behind = [instruction.next_ip for instruction in checked if instructions[-1].mnemonic in (Mnemonic.LOOPE, Mnemonic.LOOPNE)]
+        return [instruction.ip for instruction in checked] + behind
 
     def _restricted(self) -> bool:
         eflags = self._env.q[Q_EFLAGS]
@@ -74,13 +81,22 @@ class IoGuard:
     def _bits(self) -> int:
         return 32 if self._env.d[D_HFLAGS] & HF_CS32 else 16
 
-    def allows(self, address: int) -> bool:
-        """Whether the instruction at a linear address may run now. Raises the fault where it is another than #GP(0)."""
+    def fault(self, address: int) -> GuestFault | None:
+        """What keeps the instruction at a linear address, of whatever kind, from running now."""
+        try:
+            return None if self._allows(address) else GuestFault(13, 0)
+        except GuestFault as fault:
+            return fault
+
+    def _allows(self, address: int) -> bool:
+        """Raises the fault where it is another than #GP(0)."""
         if not self._restricted():
             return True
         opcode, wide, operand = self._fetch(address)
         if opcode == _IRET:
             self._check_return()
+            return True
+        if not _OPCODES.match(bytes([opcode])):
             return True
         port = self._read(operand, 1)[0] if opcode in _IMMEDIATE_PORT else self._env.q[EDX] & 0xFFFF
         return self._map_allows(port, (4 if wide else 2) if opcode & 1 else 1)

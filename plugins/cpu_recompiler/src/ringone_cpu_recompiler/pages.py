@@ -88,6 +88,10 @@ class Pages:
         offset = self.frames[page] << PAGE_SHIFT
         return self.backing[offset : offset + PAGE_SIZE]
 
+    def behind_gate(self, address: int) -> int:
+        """What the A20 gate makes of a guest-physical address."""
+        return address & self._a20_mask if address <= _ALL_ADDRESSES else address
+
     def watch(self, page: int, how: Any) -> None:
         self.watched[page] = how
         self.classes[page] &= ~CLASS_WRITABLE

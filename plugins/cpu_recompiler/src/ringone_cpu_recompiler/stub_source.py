@@ -9,8 +9,25 @@ from typing import TYPE_CHECKING
 
 from ringone_cpu_recompiler import binding, delivery_source, layout
 from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register, StubAssembler
-from ringone_cpu_recompiler.env import CR0_PG, CR4_PAE, CR4_PSE, D_FLAGS, EFER_LMA, FLAG_IF, HF_CPL, HF_INHIBIT_IRQ, LOADED_BY_US, TR
+from ringone_cpu_recompiler.env import (
+    ARITHMETIC_FLAGS,
+    CC_OP_EFLAGS,
+    CC_OPS_LOGIC,
+    CR0_PG,
+    CR4_PAE,
+    CR4_PSE,
+    D_FLAGS,
+    EFER_LMA,
+    FLAG_IF,
+    HF_CPL,
+    HF_INHIBIT_IRQ,
+    LOADED_BY_US,
+    TR,
+)
+from ringone_cpu_recompiler.lookup_source import Lookup
+from ringone_cpu_recompiler.loop_flags import LOOPNE
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_WRITABLE
+from ringone_cpu_recompiler.paging import PTE_A, PTE_P
 from ringone_cpu_recompiler.stubs import (
     A20_PAGES,
     BACKING,
@@ -25,9 +42,12 @@ from ringone_cpu_recompiler.stubs import (
     FRAMES,
     INTERRUPT_FLAG,
     PATIENCE,
+    READ_REGISTER,
+    SLOW_CODE,
     SLOW_EDGE,
     SLOW_FILL,
     STOPPED,
+    UNICORN,
     VIEWS,
     WINDOW_BASE,
     WINDOW_CODE,
@@ -95,16 +115,79 @@ def _block_stub() -> Assembler:
 
 
 def _edge_stub() -> Assembler:
-    """(uc, block, previous block, control): new translations of ring-1 and ring-3 code go to Python, the others on their way."""
+    """(uc, block, previous block, control): new translations of ring-1 and ring-3 code go to Python, and those whose last byte but one is
+    LOOPE's or LOOPNE's or not to be found; the others on their way. Python needs the block alone: RDI keeps it."""
     code = _Code()
-    control = Register.RCX
-    code.load(Register.RAX, control, ENV, wide=True)
-    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(Register.RAX, displ=layout.HFLAGS), 1)
-    code.branch(Code.JNE_REL32_64, "odd ring")
+    control, env = Register.RCX, Register.R8
+    code.load(env, control, ENV, wide=True)
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(env, displ=layout.HFLAGS), 1)
+    code.branch(Code.JNE_REL32_64, "at once")
+    code.reg_reg(Code.MOV_R64_RM64, Register.RDI, Register.RSI)
+    code.reg_mem(Code.MOVZX_R32_RM16, Register.EAX, MemoryOperand(Register.RSI, displ=binding.TranslationBlock.size.offset))
+    code.load(Register.ESI, Register.RSI, binding.TranslationBlock.pc.offset)
+    code.reg_mem(Code.LEA_R32_M, Register.ESI, MemoryOperand(Register.RSI, index=Register.RAX, displ=-2))
+    _opcode(code)
+    code.branch(Code.JE_REL32_64, "look")
     code.op(Code.RETNQ)
-    code.label("odd ring")
+    code.label("look")
+    code.reg_reg(Code.MOV_R64_RM64, Register.RSI, Register.RDI)
+    code.label("at once")
     code.mem(Code.JMP_RM64, MemoryOperand(control, displ=SLOW_EDGE))
+    Lookup(code, control, env).emit()
     return code
+
+
+def _loop_stub() -> Assembler:
+    """(uc, address, size, control): `loop_flags.settle_flags` at LOOPE and LOOPNE without prefixes. Ring 1 may fetch from a view, which Python knows about; it
+    needs the address alone: RDI keeps it."""
+    code = _Code()
+    control, env = Register.RCX, Register.R8
+    code.load(env, control, ENV, wide=True)
+    code.reg_reg(Code.MOV_R64_RM64, Register.RDI, Register.RSI)
+    code.load(Register.EAX, env, layout.HFLAGS)
+    code.mask(Register.EAX, HF_CPL)
+    code.reg_imm(Code.CMP_RM32_IMM8, Register.EAX, 1)
+    code.branch(Code.JNE_REL32_64, "no view")
+    code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=VIEWS), 0)
+    code.branch(Code.JNE_REL32_64, "look")
+    code.label("no view")
+    _opcode(code)
+    code.branch(Code.JNE_REL32_64, "look")
+    code.load(Register.EAX, env, layout.CC_OP)
+    code.reg_imm(Code.SUB_RM32_IMM8, Register.EAX, CC_OPS_LOGIC.start)
+    code.reg_imm(Code.CMP_RM32_IMM8, Register.EAX, len(CC_OPS_LOGIC))
+    code.branch(Code.JB_REL32_64, "done")
+    code.reg(Code.PUSH_R64, env)
+    code.reg_imm(Code.SUB_RM64_IMM8, Register.RSP, 16)
+    code.mem_imm(Code.MOV_RM64_IMM32, MemoryOperand(Register.RSP), 0)
+    code.load(Register.RDI, control, UNICORN, wide=True)
+    code.reg_imm(Code.MOV_RM32_IMM32, Register.ESI, binding.REG_EFLAGS)
+    code.reg_reg(Code.MOV_R64_RM64, Register.RDX, Register.RSP)
+    code.mem(Code.CALL_RM64, MemoryOperand(control, displ=READ_REGISTER))
+    code.load(Register.EAX, Register.RSP, 0)
+    code.reg_imm(Code.ADD_RM64_IMM8, Register.RSP, 16)
+    code.reg(Code.POP_R64, env)
+    code.mask(Register.EAX, ARITHMETIC_FLAGS)
+    code.mem_reg(Code.MOV_RM64_R64, MemoryOperand(env, displ=layout.CC_SRC), Register.RAX)
+    code.mem_imm(Code.MOV_RM32_IMM32, MemoryOperand(env, displ=layout.CC_OP), CC_OP_EFLAGS)
+    code.label("done")
+    code.op(Code.RETNQ)
+    code.label("look")
+    code.reg_reg(Code.MOV_R64_RM64, Register.RSI, Register.RDI)
+    code.mem(Code.JMP_RM64, MemoryOperand(control, displ=SLOW_CODE))
+    Lookup(code, control, env).emit()
+    return code
+
+
+def _opcode(code: StubAssembler) -> None:
+    """Equal where the byte of code at linear ESI is LOOPE's or LOOPNE's; where the short way does not lead there, "look"."""
+    code.reg_imm(Code.MOV_RM32_IMM32, Register.EDX, PTE_P | PTE_A)
+    code.branch(Code.CALL_REL32_64, "translate")
+    code.reg_reg(Code.TEST_RM64_R64, Register.RAX, Register.RAX)
+    code.branch(Code.JE_REL32_64, "look")
+    code.reg_mem(Code.MOVZX_R32_RM8, Register.EAX, MemoryOperand(Register.RAX))
+    code.mask(Register.EAX, ~1 & 0xFF)
+    code.reg_imm(Code.CMP_RM32_IMM32, Register.EAX, LOOPNE)
 
 
 class _FillStub:
@@ -426,5 +509,5 @@ class _FillStub:
 
 def build() -> dict[str, bytes]:
     """The routines by name. They do not depend on where they lie."""
-    routines = {"block": _block_stub(), "edge": _edge_stub(), "fill": _FillStub().build(), "deliver": delivery_source.build()}
+    routines = {"block": _block_stub(), "edge": _edge_stub(), "fill": _FillStub().build(), "loop": _loop_stub(), "deliver": delivery_source.build()}
     return {name: routine.encode(0) for name, routine in routines.items()}

@@ -1,10 +1,12 @@
 """The engine's hot callbacks as machine code: the hooks of blocks, of new translations and of TLB fills; and the delivery of interrupts.
 
 A Python callback costs 1-3 us, a delivery in Python 10, and 90 where caches are cold; Linux needs 100 million blocks and half a million fills to boot, and
-250 ticks a second ever after. So on x86-64 hosts with the System V calling convention four routines of up to a few hundred instructions, made with iced-x86
+250 ticks a second ever after. So on x86-64 hosts with the System V calling convention five routines of up to a few hundred instructions, made with iced-x86
 (`stub_source`), do the common case and leave the rest to Python. Other hosts take Python for everything: slow but right.
 
-`edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python.
+`edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python, and those that may end in LOOPE
+or LOOPNE (`loop_flags`).
+`loop` (uc, address, size, control): the hook at a LOOPE or LOOPNE; where it finds something else, or the VMM's views may hide what is there, Python looks.
 `block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
 is asked for, an interrupt waits and the guest can take it, or the task register holds what the engine would fall over; never inside the VMM's window.
 `fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
@@ -56,7 +58,9 @@ FILLED = 144
 """Address of the filled regions: 32 bits for each 4 MiB of linear addresses, what FLUSHES was when something there was filled last."""
 INTERRUPT_FLAG = 152
 """Address of the word whose bit 9 says whether the guest takes interrupts: EFLAGS, or the virtual one of a deprivileged kernel."""
-CONTROL_SIZE = 160
+SLOW_CODE = 160
+"""Address of the Python hook of single instructions."""
+CONTROL_SIZE = 168
 
 # In the filled regions, behind them.
 FLUSHES = 0x1000
@@ -91,6 +95,7 @@ class NativeStubs:
         self.block = self._place("block")
         self.edge = self._place("edge")
         self.fill = self._place("fill")
+        self.loop = self._place("loop")
         self.deliver: Deliver = _Deliver(self._place("deliver"))
 
     def _place(self, name: str) -> int:

@@ -57,12 +57,14 @@ class Vmm:
         self._pages = pages
         self._views = array.array("Q")
         self._window = Window(base=0, size=0, code=0)
+        self._memory = memoryview(b"")
         self.watched: dict[int, Watch] = pages.watched
         self.active = False
 
     def map(self, address: int, size: int) -> None:
         """Give the VMM `size` bytes of memory, which lie at this host address for as long as the engine lives. Once."""
         self._unicorn.map_memory(VMM_BASE, size, address)
+        self._memory = memoryview((ctypes.c_uint8 * size).from_address(address)).cast("B")
 
     def place_window(self, window: Window) -> None:
         """Takes effect at the next `enter`."""
@@ -125,6 +127,15 @@ class Vmm:
     def contains(self, address: int) -> bool:
         """Whether a linear address lies in the window while there is one."""
         return self.active and (address - self._window.base & 0xFFFFFFFF) < self._window.size
+
+    def window_address(self, address: int) -> int:
+        """The engine's address of a linear one in the window."""
+        return VMM_BASE + (address - self._window.base & 0xFFFFFFFF)
+
+    def read(self, address: int, size: int) -> bytes:
+        """The VMM's memory at one of the engine's addresses."""
+        offset = address - VMM_BASE
+        return bytes(self._memory[offset : offset + size])
 
     def view(self, page: int, address: int, hflags: int) -> int:
         """The engine's address of what a fetch at a linear address sees instead of a guest-physical page; 0 for the page itself."""
