@@ -174,7 +174,7 @@ INTERRUPTS = (
     ".byte 0xEA; .long {next}; .byte 8, 0",
     ".byte 0xEA; .long {next}; .byte 0x68, 0",
     f"mov dword ptr [{w.STRINGS:#x}], {{next}}; mov dword ptr [{w.STRINGS + 4:#x}], 8; .byte 0xFF, 0x2D; .long {w.STRINGS:#x}",
-    ".byte 0xEA; .long 0; .byte 0x60, 0",
+    "pushfd; pop ebx; .byte 0xEA; .long 0; .byte 0x60, 0",
     "push 0x23; push esp; push {flags}; push 0x1B; push {next}; iretd",
 )
 
