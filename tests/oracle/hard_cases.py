@@ -332,5 +332,49 @@ HARD_CASES: Mapping[str, Program] = {
         f"int {w.SERVICE}; ud2",
         EPILOGUE,
     ),
+    "loope and loopne that end by their counts between patches": kernel(
+        "cli; mov ecx, 3; mov eax, 5; again: cmp eax, 14; loopne again; pushfd; sti; pop dword ptr [{slot}]",
+        "mov ecx, 2; again: cli; pushfd; cmp eax, eax; popfd; sti; mov edx, -1; inc edx; loope again; pushfd; cli; pop dword ptr [{slot}]; sti",
+        "mov ecx, 1; mov eax, 5; cmp eax, 14; loopne past; past: cli; pushfd; sti; pop dword ptr [{slot}]",
+        "mov ecx, 4; again: test ecx, ecx; sti; nop; loopne again; cli; pushfd; pop dword ptr [{slot}]; sti",
+        "mov ecx, 1; cmp ecx, 1; loope past; past: jne wrong; mov [{slot}], esp; wrong: cli; sti",
+    ),
+    "loopne beside and behind what is patched": kernel(
+        "mov ecx, 3; mov eax, 5; again: cli; cmp eax, 14; loopne again",
+        SHOW_FLAGS,
+        "mov ecx, 3; again: cmp eax, 14; cli; loopne again; sti",
+        SHOW_FLAGS,
+        "mov ecx, 3; again: cmp eax, 14; pushfd; pop ebx; sti; loopne again",
+        SHOW_FLAGS,
+        "mov ecx, 3; again: cmp eax, 14; cli; pushfd; popfd; loopne again; cli; sti",
+        SHOW_FLAGS,
+    ),
+    "loope in ring 3": elsewhere(
+        "ring 3", "mov ecx, 3; mov eax, 5; again: cmp eax, 14; loopne again", SHOW_FLAGS, "mov ecx, 1; cmp ecx, 1; loope past; past: nop", SHOW_FLAGS
+    ),
+    "loope in virtual-8086 mode": elsewhere(
+        "virtual 8086", "mov cx, 3; mov ax, 5; again: cmp ax, 14; loopne again; pushf; pop bx; mov dx, bx; int3", flags=0x3000, bits=16
+    ),
+    "one loopne in ring 0, ring 3 and ring 0": Program(
+        (
+            Statement(PROLOGUE, (Label(6), 0)),
+            Statement("mov eax, 5; mov ecx, 2; again: cmp eax, 14; loopne again; pushfd; pop ebx; cli"),
+            Statement("mov eax, cs; test al, 3; .byte 0x0F, 0x85; .long {rel}", (Label(5),)),
+            Statement(f"mov [{S:#x}], ebx; sti"),
+            Statement(MODES["ring 3"].replace("{next}", "{code}"), (0x3200, Label(1))),
+            Statement(f"mov [{S + 4:#x}], ebx; int {w.DONE}"),
+            Statement("mov eax, 5; mov ecx, 2; again: cmp eax, 14; loopne again; pushfd; pop ebx; cli"),
+            Statement(f"mov [{S + 8:#x}], ebx; sti"),
+        )
+    ),
+    "a jump becomes loopne, loope and a jump": kernel(
+        (".byte 0xE9; .long {rel}", Label(3)),
+        "mov ecx, 1; mov eax, 5; cmp eax, 14; .byte 0xEB, 0; pushfd; cli; pop ebx; sti; ret",
+        *(
+            step
+            for opcode in (0xE0, 0x75, 0xE1, 0xE2, 0xEB, 0xE0)
+            for step in ((f"mov byte ptr [{{code}}], {opcode:#x}", Label(2, 13)), (".byte 0xE8; .long {rel}", Label(2)), "mov [{slot}], ebx")
+        ),
+    ),
     "pae": kernel("cli; sti; pushfd; popfd; .byte 0x0E; pop eax; mov [{slot}], eax", "sti; hlt", "int3; ud2", SHOW_FLAGS, paging="pae"),
 }
