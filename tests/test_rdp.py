@@ -1,4 +1,4 @@
-"""The console over RDP with the real clients of Debian: xfreerdp and rdesktop draw on a virtual X display, and what they show is compared pixel by pixel."""
+"""The console over RDP with the real clients of Debian: FreeRDP 2 and 3 and rdesktop draw on a virtual X display, what they show is compared pixel by pixel."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import attrs
 import numpy as np
 import numpy.typing as npt
 import pytest
+from _pytest.mark import ParameterSet
 from PIL import Image
 from ringone.api.events import MachineState
 from ringone_frontend_rdp.codecs import Picture
@@ -30,18 +31,22 @@ from guests.demo.machine import machine
 from plugins.frontend_rdp.tests.desk import PROGRAMS, Desk, new_desk, wait_until
 from tests.conftest import Boot
 
-NEEDED = (*PROGRAMS, "xfreerdp", "rdesktop")
 pytestmark = [
     pytest.mark.rdp_client,
     pytest.mark.guest,
-    pytest.mark.skipif(not all(map(shutil.which, NEEDED)), reason=f"needs {', '.join(NEEDED)}"),
+    pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}"),
 ]
+
+FREERDPS = ("xfreerdp", "xfreerdp3")
+
+needs_xfreerdp = pytest.mark.skipif(not shutil.which("xfreerdp"), reason="needs xfreerdp")
 
 LIMIT_S = 60
 POLL_S = 0.2
 SCREENSHOTS = os.environ.get("RINGONE_SCREENSHOTS")
 """A folder for what the clients show: the pictures of docs/how-to/connect-with-rdp.md."""
 USER, PASSWORD = "alice", "secret"
+LOGGED_ON = 0
 LOGON_FAILURE = 134
 NOT_LET_IN = 131
 NOTHING_IN_COMMON = 133
@@ -94,17 +99,26 @@ class Likeness:
 EXACT = Likeness(largest, 0)
 RGB565 = Likeness(largest, 7)
 H264 = Likeness(mean, 3)
-XFREERDP = "xfreerdp /v:127.0.0.1:{port} /u:alice /p:secret /cert:ignore"
+LOGON = "/v:127.0.0.1:{port} /u:alice /cert:ignore"
+FREERDP = {
+    "tls": ("/sec:tls", EXACT),
+    "16bpp": ("/bpp:16", RGB565),
+    "nla": ("/sec:nla", EXACT),
+    "default": ("", EXACT),
+    "gfx": ("/gfx", EXACT),
+    "avc420": ("/gfx:AVC420", H264),
+}
 CLIENTS = {
-    "xfreerdp-tls": (XFREERDP + " /sec:tls", EXACT),
-    "xfreerdp-16bpp": (XFREERDP + " /bpp:16", RGB565),
-    "xfreerdp-nla": (XFREERDP + " /sec:nla", EXACT),
-    "xfreerdp-default": (XFREERDP, EXACT),
-    "xfreerdp-gfx": (XFREERDP + " /gfx", EXACT),
-    "xfreerdp-avc420": (XFREERDP + " /gfx:AVC420", H264),
+    **{f"{program}-{way}": (f"{program} {LOGON} /p:secret {options}", likeness) for program in FREERDPS for way, (options, likeness) in FREERDP.items()},
     "rdesktop-32bpp": ("rdesktop -u alice -p secret -a 32 127.0.0.1:{port}", EXACT),
     "rdesktop-16bpp": ("rdesktop -u alice -p secret -a 16 127.0.0.1:{port}", RGB565),
 }
+
+
+def with_client(name: str, *more: object) -> ParameterSet:
+    """A test's parameters, the client's name first; it is skipped where there is no such client."""
+    program = name.split("-")[0]
+    return pytest.param(name, *more, id="-".join((name, *map(str, more))), marks=pytest.mark.skipif(not shutil.which(program), reason=f"needs {program}"))
 
 
 def wait_until_shown(desk: Desk, guest: Guest, likeness: Likeness = EXACT) -> None:
@@ -152,7 +166,7 @@ def tell_grub(guest: Guest, command: str) -> None:
     guest.type("\n")
 
 
-@pytest.mark.parametrize("name", CLIENTS)
+@pytest.mark.parametrize("name", [with_client(name) for name in CLIENTS])
 def test_client_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], name: str) -> None:
     command, likeness = CLIENTS[name]
     guest = demo(boot)
@@ -168,7 +182,7 @@ def test_client_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callab
     guest.wait_power_off(LIMIT_S)
 
 
-@pytest.mark.parametrize("client", ["xfreerdp-tls", "xfreerdp-gfx", "xfreerdp-avc420", "rdesktop-32bpp"])
+@pytest.mark.parametrize("client", [with_client(name) for name in CLIENTS])
 def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], client: str) -> None:
     guest = boot(BY_NAME["grub-cdrom"].machine())
     guest.wait_screen("GNU GRUB", LIMIT_S)
@@ -191,7 +205,7 @@ def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk
     wait_until_shown(desk, guest, CLIENTS[client][1])
 
 
-@pytest.mark.parametrize("client", ["xfreerdp-avc420", "xfreerdp-default"])
+@pytest.mark.parametrize("client", [with_client(f"{program}-{way}") for program in FREERDPS for way in ("avc420", "default")])
 def test_what_moves_is_a_video_and_what_rests_is_exact(
     boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path, client: str
 ) -> None:
@@ -211,13 +225,14 @@ def test_what_moves_is_a_video_and_what_rests_is_exact(
     wait_until_shown(desk, guest, EXACT)
 
 
+@pytest.mark.parametrize("client", [with_client(f"{program}-gfx") for program in FREERDPS])
 def test_client_without_h264_gets_what_moves_without_loss(
-    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path
+    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path, client: str
 ) -> None:
     """Its pictures have the guest's colours and no others."""
     guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
     guest.wait_serial(colours.MOVES, LIMIT_S)
-    desk.connect(CLIENTS["xfreerdp-gfx"][0].format(port=serve(guest).port))
+    desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
     shown: set[bytes] = set()
 
     def has_moved() -> bool:
@@ -233,13 +248,28 @@ def test_client_without_h264_gets_what_moves_without_loss(
     assert not videos
 
 
-@pytest.mark.parametrize(("security", "exit_code"), [("nla", LOGON_FAILURE), ("tls", NOT_LET_IN)])
-def test_wrong_password_is_told(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], security: str, exit_code: int) -> None:
-    port = serve(demo(boot)).port
-    desk.connect(f"xfreerdp /v:127.0.0.1:{port} /u:alice /p:wrong /cert:ignore /sec:{security}")
+@pytest.mark.parametrize(
+    ("client", "password", "security", "exit_code"),
+    [
+        with_client("xfreerdp", "secret", "nla", LOGGED_ON),
+        with_client("xfreerdp", "secret", "tls", LOGGED_ON),
+        with_client("xfreerdp", "wrong", "nla", LOGON_FAILURE),
+        with_client("xfreerdp", "wrong", "tls", NOT_LET_IN),
+        with_client("xfreerdp3", "wrong", "nla", LOGON_FAILURE),
+        with_client("xfreerdp3", "wrong", "tls", NOT_LET_IN),
+    ],
+)
+def test_exit_code_says_whether_the_password_is_right(
+    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], client: str, password: str, security: str, exit_code: int
+) -> None:
+    """FreeRDP 3.10 cancels a connection of `+auth-only` that has succeeded, and ends with 131 for that."""
+    frontend = serve(demo(boot))
+    desk.connect(f"{client} {LOGON} /p:{password} /sec:{security} +auth-only".format(port=frontend.port))
     assert desk.exit_code() == exit_code
+    assert frontend.endpoint().clients_so_far == (password == PASSWORD)
 
 
+@needs_xfreerdp
 def test_keys_of_a_view_only_console_reach_nobody(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend]) -> None:
     guest = demo(boot)
     desk.connect(CLIENTS["xfreerdp-nla"][0].format(port=serve(guest, view_only=True).port))
@@ -250,6 +280,7 @@ def test_keys_of_a_view_only_console_reach_nobody(boot: Boot, desk: Desk, serve:
     assert guest.session.state is MachineState.RUNNING
 
 
+@needs_xfreerdp
 def test_tls_only_server_turns_a_client_away_that_insists_on_nla(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend]) -> None:
     port = serve(demo(boot), security=SecurityMethod.TLS).port
     desk.connect(CLIENTS["xfreerdp-nla"][0].format(port=port))

@@ -83,7 +83,7 @@ class Desk:
 
     def picture(self, width: int, height: int) -> Picture:
         """The upper left corner, where a client's window is without a window manager."""
-        dump = self._run("xwd", "-root", "-silent")
+        dump = self._dump()
         header = struct.unpack_from(">25I", dump)
         size, line = header[XWD_PIXEL_BITS] // 8, header[XWD_LINE_BYTES]
         rows = np.frombuffer(dump, np.uint8, offset=header[XWD_HEADER_BYTES] + XWD_COLOUR_BYTES * header[XWD_COLOURS]).reshape(-1, line)
@@ -111,6 +111,15 @@ class Desk:
         self.focus()
         self._run("xdotool", "key", "--delay", "20", *({"\n": "Return", " ": "space"}.get(character, character) for character in text))
 
+    def write(self, text: str) -> None:
+        """Any characters of the X server's keyboard."""
+        self.focus()
+        self._run("xdotool", "type", "--delay", "20", "--", text)
+
+    def use_mouse(self, *commands: str) -> None:
+        """Of xdotool, each after the one before."""
+        self._run("xdotool", *" ".join(commands).split())
+
     def disconnect(self) -> None:
         if self._client is not None:
             self._client.kill()
@@ -122,6 +131,16 @@ class Desk:
             return False
         self._output("xdotool", "windowfocus", windows[0])
         return self._output("xdotool", "getwindowfocus").split() == windows[:1]
+
+    def _dump(self) -> bytes:
+        """xwd fails where a window's size changes while it looks at it."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return self._run("xwd", "-root", "-silent")
+            except subprocess.CalledProcessError:
+                if time.monotonic() > end:
+                    raise
 
     def _run(self, *command: str) -> bytes:
         return subprocess.run(command, env=self._environment(), capture_output=True, check=True, timeout=PATIENCE_S).stdout

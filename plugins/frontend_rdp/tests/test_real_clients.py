@@ -39,6 +39,8 @@ XFREERDP = "xfreerdp /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:noth
 CLIENTS = {
     "xfreerdp": (XFREERDP, EXACT),
     "xfreerdp-16bpp": (XFREERDP + " /bpp:16", RGB565),
+    "xfreerdp3": (XFREERDP.replace("xfreerdp", "xfreerdp3"), EXACT),
+    "xfreerdp3-16bpp": (XFREERDP.replace("xfreerdp", "xfreerdp3") + " /bpp:16", RGB565),
     "rdesktop": ("rdesktop -u nobody -a 32 127.0.0.1:{port}", EXACT),
     "rdesktop-16bpp": ("rdesktop -u nobody -a 16 127.0.0.1:{port}", RGB565),
 }
