@@ -170,6 +170,22 @@ class CpuBackendConformance:
             outcome = bench.run(f"{before}; in al, 0x60", user=True)
             assert (outcome.vector, outcome.eflags & ARITHMETIC_FLAGS) == (13, flags)
 
+    def test_a_page_fault_in_a_port_access_of_ring_3_leaves_the_flags(self, bench: CpuBench) -> None:
+        self._lay_out_pages(bench, "32bit")
+        outcome = bench.run("mov esi, 0x500000; mov eax, 5; cmp eax, 14; outsb", user=True, paging="32bit", eflags=0x3002)
+        assert (outcome.vector, outcome.cr2, outcome.eflags & ARITHMETIC_FLAGS) == (14, 0x500000, CF | AF | SF)
+        bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x67 + 0x20, 0x8B, 0))
+        bench.memory.write(TSS + 0x68, bytes(0x20))
+        outcome = bench.run("mov esi, 0x500000; mov eax, 5; cmp eax, 14; outsb", user=True, paging="32bit")
+        assert (outcome.vector, outcome.cr2, outcome.eflags & ARITHMETIC_FLAGS) == (14, 0x500000, CF | AF | SF)
+
+    def test_an_instruction_where_a_port_access_was_faults_with_its_flags(self, bench: CpuBench) -> None:
+        bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x67 + 0x20, 0x8B, 0))
+        bench.memory.write(TSS + 0x68, bytes(0x20))
+        for instruction, vector in (("in al, dx; ud2", 6), ("div ecx", 0), ("nop; ud2", 6)):
+            outcome = bench.run(f"xor ecx, ecx; mov edx, 0x60; mov eax, 5; cmp eax, 14; {instruction}", user=True)
+            assert (outcome.vector, outcome.eflags & ARITHMETIC_FLAGS) == (vector, CF | AF | SF)
+
     # --- Virtual-8086 mode ----------------------------------------
 
     def test_int_n_in_v86_mode_without_iopl_faults(self, bench: CpuBench) -> None:

@@ -28,6 +28,7 @@ from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 from ringone_cpu_recompiler import binding, cpuid, layout, stubs, tasks
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.env import (
+    ARITHMETIC_FLAGS,
     CS,
     D_FLAGS,
     D_HFLAGS,
@@ -301,6 +302,7 @@ class Engine:
         self.env.settle_eflags()
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], _ZERO, _ZERO, _ZERO)
+        self._correct_flags()
         self._budget[0] += self._lent
         self._lent = 0
         self._used = allowance - self._budget[0]
@@ -337,6 +339,8 @@ class Engine:
             self._words[_STOPPED_WORD] = 1
 
     _pending_fault: GuestFault | None = None
+    _hooked: tuple[int, int, int] | None = None
+    """The instruction whose hook let it run last, the budget then, and the arithmetic flags."""
 
     def progress(self) -> int:
         """Bytes of guest code executed, and what port accesses cost."""
@@ -559,14 +563,26 @@ class Engine:
                 return
             fault = None if self._runs_ring_0_at_1() else self._io_guard.fault(address)
             if fault is None:
+                self._hooked = (address, self._budget[0], self.env.eflags & ARITHMETIC_FLAGS)
                 return
             self._pending_fault = fault
         except BaseException as failure:
             self._fail(failure)
         self._unicorn.stop()
 
+    def _correct_flags(self) -> None:
+        """Where the instruction behind a code hook faults, Unicorn goes back to how the flags were computed, but the hook has finished one of the operands."""
+        if self._hooked is None:
+            return
+        address, budget, flags = self._hooked
+        self._hooked = None
+        q = self.env.q
+        if budget == self._budget[0] and address == q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF:
+            self.env.eflags = self.env.eflags & ~ARITHMETIC_FLAGS | flags
+
     def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
         try:
+            self._correct_flags()
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
             if not self.env.d[_TR_FLAGS] & LOADED_BY_US:
                 self._task_register_loaded()
@@ -576,6 +592,7 @@ class Engine:
 
     def _invalid_hook(self, _uc: int, _user: int) -> bool:
         try:
+            self._correct_flags()
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
             self._events.invalid_opcode()
         except BaseException as failure:
