@@ -158,6 +158,11 @@ class CpuBackendConformance:
             outcome = bench.run(f"mov byte ptr [{place:#x}], {opcode:#x}; mov edi, {CODE + 0x1000:#x}; call edi")
             assert outcome.register("ebx") & ARITHMETIC_FLAGS == flags
 
+    def test_a_conditional_loop_behind_where_another_was_leaves_the_flags(self, bench: CpuBench) -> None:
+        for middle in ("loope past; past: mov ecx, 1", "nop; nop; mov ecx, 1", "loope past; past: mov ecx, 1", "nop; nop; mov ecx, 1"):
+            outcome = bench.run(f"mov ecx, 1; mov eax, 5; cmp eax, 5; {middle}; cmp eax, 14; loopne end; end: pushfd; pop ebx")
+            assert (outcome.register("ecx"), outcome.register("ebx") & ARITHMETIC_FLAGS) == (0, CF | AF | SF)
+
     def test_a_conditional_loop_behind_a_port_access_of_ring_3_leaves_the_flags(self, bench: CpuBench) -> None:
         bench.memory.write(GDT + SELECTORS["tss"], descriptor(TSS, 0x67 + 0x20, 0x8B, 0))
         bench.memory.write(TSS + 0x68, bytes(0x20))

@@ -163,6 +163,8 @@ class Engine:
         self._io_guard = IoGuard(self.env, self.paging)
         self._guarded: dict[int, int] = {}
         """Linear addresses of instructions that were met where they need a hook, and their hooks."""
+        self._loops: set[int] = set()
+        """Those of LOOPE and LOOPNE."""
         self._start_over = False
         self._code_callback = binding.CodeCallback(self._code_hook)
         self._lent = 0
@@ -528,23 +530,29 @@ class Engine:
             self._start_over = True
 
     def _hook_loop(self, address: int, block: int) -> None:
-        """Have the block that ends in LOOPE or LOOPNE translated once more, with a hook there."""
-        if address in self._guarded:
+        """Have the block that ends in LOOPE or LOOPNE translated once more, with a hook there, but none where such an instruction was before: what a hook finds
+        written out depends on the one before it (`IoGuard.instructions`)."""
+        former = not self._loops.isdisjoint(range(block, address))
+        if address in self._guarded and not former:
             return
+        self._guard_request[0] |= _HOOKED
+        if self.vmm.contains(block):
+            self._lent += self._budget[0] + LONGEST_PATCH + 1
+            self._budget[0] = -LONGEST_PATCH - 1
+        if former:
+            self._start_over = True
+            return
+        self._loops.add(address)
         if self._stubs is not None:
             self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._stubs.loop, user_data=ctypes.addressof(self._control), at=address)
         else:
             self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._code_callback, at=address)
-        self._guard_request[0] |= _HOOKED
         self._start_over = self._start_over or len(self._guarded) > MAX_GUARDED
         found = self._loop_flags.frame_address(address)
         if found >= 0:
             self._drop_bytes(found, 1)
         else:
             self._start_over = True
-        if self.vmm.contains(block):
-            self._lent += self._budget[0] + LONGEST_PATCH + 1
-            self._budget[0] = -LONGEST_PATCH - 1
 
     def _forget_translations(self) -> None:
         """All of them, and the hooks in them, between two runs."""
@@ -554,6 +562,7 @@ class Engine:
                 self._unicorn.unhook(hook)
             self._unicorn.flush_translations()
         self._guarded.clear()
+        self._loops.clear()
 
     def _code_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
         """In front of an instruction that needed a hook when it was translated. The guest may have put another one there."""
