@@ -56,8 +56,6 @@ NEXT = 0x100000
 """For each byte of code, the address of the statement behind its own."""
 STATEMENTS = 0x110000
 """Addresses of all statements, for indirect jumps."""
-RUNWAY = b"\x90" * 64
-"""At the end of memory, for code that runs wild: an instruction across two pages of which only the first can be fetched faults at the begin of its block."""
 FREE_PAGES = 0x120000
 """Pages for whoever moves a table."""
 
@@ -121,6 +119,8 @@ def _address(routine: str) -> int:
 
 
 FINISH = _address("finish")
+CATCHER = b"\x90" * 64 + b"\x68" + struct.pack("<I", FINISH) + b"\xc3"
+"""At the end of memory, for code that runs wild: a block that runs on into a page that cannot be fetched faults at its begin, wherever that is."""
 
 
 @attrs.frozen
@@ -165,7 +165,7 @@ def _map_specially(bench: CpuBench, pae: bool) -> None:
         bench.set_page(ALIAS + (index << 12), page << 12 | 0x27, pae=pae)
     bench.set_page(0, 0, pae=pae)
     bench.set_page(0x1000, 0, pae=pae)
-    bench.memory.write(RAM_BYTES - len(RUNWAY), RUNWAY)
+    bench.memory.write(RAM_BYTES - len(CATCHER), CATCHER)
 
 
 def _install_handlers(bench: CpuBench) -> None:
