@@ -58,14 +58,14 @@ class DataPdu:
 
 
 def parse(data: bytes) -> list[ConfirmActive | DataPdu]:
-    """All PDUs of one piece of channel data."""
+    """All PDUs of one piece of channel data. The last one ends with it: aardwolf counts six bytes more than it sends."""
     reader = Reader(data, "share control PDU")
     found: list[ConfirmActive | DataPdu] = []
     while reader.remaining:
         total = reader.u16()
         if total < 6:
             raise ProtocolError(f"share control PDU of {total} bytes")
-        body = reader.part(total - 2, "share control PDU")
+        body = reader.part(min(total - 2, reader.remaining), "share control PDU")
         kind = body.u16() & 0x0F
         body.u16()
         match kind:
