@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import ctypes
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -27,8 +27,8 @@ from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE, MapChange
 
 from ringone_cpu_recompiler import binding, cpuid, layout, stubs, tasks
 from ringone_cpu_recompiler.binding import Unicorn
+from ringone_cpu_recompiler.code_hooks import CodeHooks
 from ringone_cpu_recompiler.env import (
-    ARITHMETIC_FLAGS,
     CS,
     D_FLAGS,
     D_HFLAGS,
@@ -46,8 +46,6 @@ from ringone_cpu_recompiler.env import (
 from ringone_cpu_recompiler.fills import MMIO_BASE, OPEN_BUS, TlbFills, WatchedWrite
 from ringone_cpu_recompiler.instructions import CurrentInstruction
 from ringone_cpu_recompiler.interrupts import ShortWay, no_short_way
-from ringone_cpu_recompiler.io_guard import IoGuard
-from ringone_cpu_recompiler.loop_flags import LoopFlags, settle_flags
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, CLASS_FETCHED, PAGES, Pages, by_page
 from ringone_cpu_recompiler.paging import FETCH, READ, WRITE, GuestFault, Paging
 from ringone_cpu_recompiler.vmm import LONGEST_PATCH, VMM_BASE, Vmm
@@ -58,9 +56,6 @@ ACCESS_COST = 300
 TRANSLATION_BYTES = 256 << 20
 """Room for translated code. A guest that changes its code all the time fills it, whatever its size."""
 
-MAX_GUARDED = 1024
-"""Instructions (`io_guard`, `loop_flags`) that have hooks at a time. A guest can make new ones for ever."""
-
 FAULT_COST = 100
 """Progress units of a fault that ends `run`: a guest whose fault handler cannot be fetched executes nothing, and its time must pass all the same."""
 
@@ -69,9 +64,7 @@ EMPTY_TSS = DESC_P | LOADED_BY_US | 0x900
 The guest's task register becomes a TSS of one byte instead, on which everything faults."""
 
 _ACCESS = {binding.MEM_READ: READ, binding.MEM_WRITE: WRITE, binding.MEM_FETCH: FETCH}
-_GUARD = 1
 _STOP_HERE = 2
-_HOOKED = 4
 _JUMP_AND_HALT = bytes([0xEB, 0x00, 0xF4])
 _ZERO = ctypes.c_uint64(0)
 """For arguments: cheaper than converting an int each time."""
@@ -151,8 +144,8 @@ class Engine:
         self._unicorn.use_virtual_tlb()
         found = layout.locate(self._unicorn)
         self._invalid_address = ctypes.c_uint64.from_address(found.invalid_address)
-        self._no_exit_request = ctypes.c_bool.from_address(found.no_exit_request)
-        self._no_exit_request.value = True
+        no_exit_request = ctypes.c_bool.from_address(found.no_exit_request)
+        no_exit_request.value = True
         self.pages = self._pages = Pages(self._memory)
         self._classes = self._pages.classes
         self._frames = self._pages.frames
@@ -160,15 +153,6 @@ class Engine:
         self.env = Env(self._unicorn, found.env)
         self.paging = Paging(self.env, self._pages)
         self.instruction = CurrentInstruction(self.env, self.paging)
-        self._io_guard = IoGuard(self.env, self.paging)
-        self._guarded: dict[int, int] = {}
-        """Linear addresses of instructions that were met where they need a hook, and their hooks."""
-        self._loops: set[int] = set()
-        """Those of LOOPE and LOOPNE."""
-        self._start_over = False
-        self._code_callback = binding.CodeCallback(self._code_hook)
-        self._lent = 0
-        """What was taken from the budget, so that it is used up here and now."""
         self._control = (ctypes.c_uint8 * stubs.CONTROL_SIZE)()
         control = memoryview(self._control).cast("B")
         self._budget = control[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
@@ -183,11 +167,25 @@ class Engine:
         self._tlb_fills = TlbFills(
             self._unicorn, self.env, self._memory, self._pages, self.paging, self.instruction, self.vmm, drop_translations=self._drop_translations
         )
-        self._loop_flags = LoopFlags(self.env, self.paging, self._pages, self.vmm)
         self.watched_page = -1
         self._progress = 0
         self._allowance = 0
         self._install_hooks()
+        self._code_hooks = CodeHooks(
+            self._unicorn,
+            self.env,
+            self.paging,
+            self._pages,
+            self.vmm,
+            control=self._control,
+            loop_stub=None if self._stubs is None else self._stubs.loop,
+            no_exit_request=no_exit_request,
+            drop_page=self._drop_translations,
+            drop_bytes=self._drop_bytes,
+            forget=self._forget_translations,
+            forbid=self._forbid,
+            fail=self._fail,
+        )
         self.memory_changed([MapChange(0, PAGES)])
         self._run_first_block()
 
@@ -212,7 +210,6 @@ class Engine:
         slow_edge = binding.EdgeCallback(self._edge_hook)
         self._keep_edge = slow_edge
         words[stubs.SLOW_EDGE // 8] = ctypes.cast(slow_edge, ctypes.c_void_p).value or 0
-        words[stubs.SLOW_CODE // 8] = ctypes.cast(self._code_callback, ctypes.c_void_p).value or 0
         words[stubs.UNICORN // 8] = unicorn.handle
         words[stubs.READ_REGISTER // 8] = unicorn.read_register_address
         control = ctypes.addressof(self._control)
@@ -280,10 +277,7 @@ class Engine:
             if not request:
                 return self._run(self._used + 1) if self._is_stuck(stop, start, allowance) else stop
             self._guard_request[0] = 0
-            if self._start_over:
-                self._forget_translations()
-            elif request & _GUARD:
-                self._no_exit_request.value = False
+            self._code_hooks.between_runs(request)
             if request & _STOP_HERE:
                 return stop
             allowance -= self._used
@@ -304,9 +298,10 @@ class Engine:
         self.env.settle_eflags()
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], _ZERO, _ZERO, _ZERO)
-        self._correct_flags()
-        self._budget[0] += self._lent
-        self._lent = 0
+        hooks = self._code_hooks
+        hooks.correct_flags()
+        self._budget[0] += hooks.lent
+        hooks.lent = 0
         self._used = allowance - self._budget[0]
         self._progress += self._used
         self._allowance = self._budget[0] = 0
@@ -341,8 +336,6 @@ class Engine:
             self._words[_STOPPED_WORD] = 1
 
     _pending_fault: GuestFault | None = None
-    _hooked: tuple[int, int, int] | None = None
-    """The instruction whose hook let it run last, the budget then, and the arithmetic flags."""
 
     def progress(self) -> int:
         """Bytes of guest code executed, and what port accesses cost."""
@@ -419,7 +412,7 @@ class Engine:
 
     def forget_code(self) -> None:
         """Between runs: all code is new to the engine."""
-        self._forget_translations()
+        self._code_hooks.start_over()
         self._pages.forget_fetches()
         self._tlb_fills.forget_patience()
 
@@ -443,6 +436,13 @@ class Engine:
         """Forget the translations of what lies at one of Unicorn's addresses."""
         with self._identity_fills():
             self._unicorn.remove_cache(address, address + size)
+
+    def _forget_translations(self, hooks: Collection[int]) -> None:
+        """All of them, and these hooks, between two runs."""
+        with self._identity_fills():
+            for hook in hooks:
+                self._unicorn.unhook(hook)
+            self._unicorn.flush_translations()
 
     @contextmanager
     def _identity_fills(self) -> Iterator[None]:
@@ -499,99 +499,16 @@ class Engine:
             described = binding.TranslationBlock.from_address(block)
             if self.env.cpl == 1 and not self.vmm.contains(described.pc):
                 self._events.odd_ring_code(described.pc, described.size)
-            loop = self._loop_flags.at_end(described.pc, described.size)
-            if loop >= 0:
-                self._hook_loop(loop, described.pc)
-            if self._runs_ring_0_at_1():
-                return
-            found = self._io_guard.instructions(described.pc, described.size)
-            if not self._no_exit_request.value:
-                self._no_exit_request.value = True
-            elif found:
-                self._guard(found, described.pc, described.size)
+            self._code_hooks.block_translated(described.pc, described.size)
         except BaseException as failure:
             self._fail(failure)
 
-    def _runs_ring_0_at_1(self) -> bool:
-        return self.vmm.active and self.env.cpl == 1
-
-    def _guard(self, instructions: list[int], start: int, size: int) -> None:
-        """Have the block translated once more, with a hook at its port instructions."""
-        for address in instructions:
-            if address not in self._guarded:
-                self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._code_callback, at=address)
-        self._guard_request[0] |= _GUARD
-        self._start_over = self._start_over or len(self._guarded) > MAX_GUARDED
-        try:
-            for address in {start, start + size - 1}:
-                physical = self.paging.translate(address, FETCH, True)[0] & self._memory.a20_mask
-                self._drop_translations(physical >> PAGE_SHIFT)
-        except GuestFault:  # The guest changed its page tables and still runs from the TLB.
-            self._start_over = True
-
-    def _hook_loop(self, address: int, block: int) -> None:
-        """Have the block that ends in LOOPE or LOOPNE translated once more, with a hook there, but none where such an instruction was before: what a hook finds
-        written out depends on the one before it (`IoGuard.instructions`)."""
-        former = not self._loops.isdisjoint(range(block, address))
-        if address in self._guarded and not former:
-            return
-        self._guard_request[0] |= _HOOKED
-        if self.vmm.contains(block):
-            self._lent += self._budget[0] + LONGEST_PATCH + 1
-            self._budget[0] = -LONGEST_PATCH - 1
-        if former:
-            self._start_over = True
-            return
-        self._loops.add(address)
-        if self._stubs is not None:
-            self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._stubs.loop, user_data=ctypes.addressof(self._control), at=address)
-        else:
-            self._guarded[address] = self._unicorn.hook(binding.HOOK_CODE, self._code_callback, at=address)
-        self._start_over = self._start_over or len(self._guarded) > MAX_GUARDED
-        found = self._loop_flags.frame_address(address)
-        if found >= 0:
-            self._drop_bytes(found, 1)
-        else:
-            self._start_over = True
-
-    def _forget_translations(self) -> None:
-        """All of them, and the hooks in them, between two runs."""
-        self._start_over = False
-        with self._identity_fills():
-            for hook in self._guarded.values():
-                self._unicorn.unhook(hook)
-            self._unicorn.flush_translations()
-        self._guarded.clear()
-        self._loops.clear()
-
-    def _code_hook(self, _uc: int, address: int, _size: int, _user: int) -> None:
-        """In front of an instruction that needed a hook when it was translated. The guest may have put another one there."""
-        try:
-            if self._loop_flags.is_at(address):
-                settle_flags(self.env)
-                return
-            fault = None if self._runs_ring_0_at_1() else self._io_guard.fault(address)
-            if fault is None:
-                self._hooked = (address, self._budget[0], self.env.eflags & ARITHMETIC_FLAGS)
-                return
-            self._pending_fault = fault
-        except BaseException as failure:
-            self._fail(failure)
-        self._unicorn.stop()
-
-    def _correct_flags(self) -> None:
-        """Where the instruction behind a code hook faults, Unicorn goes back to how the flags were computed, but the hook has finished one of the operands."""
-        if self._hooked is None:
-            return
-        address, budget, flags = self._hooked
-        self._hooked = None
-        q = self.env.q
-        if budget == self._budget[0] and address == q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF:
-            self.env.eflags = self.env.eflags & ~ARITHMETIC_FLAGS | flags
+    def _forbid(self, fault: GuestFault) -> None:
+        self._pending_fault = fault
 
     def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
         try:
-            self._correct_flags()
+            self._code_hooks.correct_flags()
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
             if not self.env.d[_TR_FLAGS] & LOADED_BY_US:
                 self._task_register_loaded()
@@ -601,7 +518,7 @@ class Engine:
 
     def _invalid_hook(self, _uc: int, _user: int) -> bool:
         try:
-            self._correct_flags()
+            self._code_hooks.correct_flags()
             self.env.d[D_OLD_EXCEPTION] = 0xFFFFFFFF
             self._events.invalid_opcode()
         except BaseException as failure:
