@@ -36,7 +36,7 @@ test-guests: ## boot real operating systems
 	@tools/setup guests
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "guest and not rdp_client" tests
 
-test-rdp: ## show the console to FreeRDP and rdesktop
+test-rdp: ## show the console to real RDP clients
 	@tools/setup rdp
 	timeout --signal INT --kill-after 60 900 $(BIN)/pytest -q -o faulthandler_timeout=300 -m rdp_client plugins/frontend_rdp tests/test_rdp.py
 

@@ -1,4 +1,4 @@
-"""The console over RDP with the real clients of Debian: FreeRDP 2 and 3 and rdesktop draw on a virtual X display, what they show is compared pixel by pixel."""
+"""The console over RDP with real clients, FreeRDP 2 and 3, Remmina and rdesktop, which draw on a virtual X display: what they show is compared by the pixel."""
 
 from __future__ import annotations
 
@@ -115,6 +115,21 @@ CLIENTS = {
 }
 
 
+REMMINA_SIZE = 1000, 700
+REMMINA = f"""[remmina]
+name=127.0.0.1
+protocol=RDP
+server=127.0.0.1:{{port}}
+username={USER}
+security={{security}}
+cert_ignore=1
+colordepth=32
+viewmode=1
+window_width={REMMINA_SIZE[0]}
+window_height={REMMINA_SIZE[1]}
+"""
+
+
 def with_client(name: str, *more: object) -> ParameterSet:
     """A test's parameters, the client's name first; it is skipped where there is no such client."""
     program = name.split("-")[0]
@@ -144,6 +159,18 @@ def videos(monkeypatch: pytest.MonkeyPatch) -> deque[Picture]:
 
     monkeypatch.setattr(h264.Encoder, "encode", note)
     return coded
+
+
+def place_of(picture: Picture, screen: Picture) -> tuple[int, int] | None:
+    """Where the whole of `picture` is on the screen, found by its most varied row."""
+    varied = int(np.argmax((picture[:, 1:] != picture[:, :-1]).any(axis=2).sum(axis=1)))
+    height, width, _ = picture.shape
+    for y in range(varied, len(screen)):
+        at = screen[y].tobytes().find(picture[varied].tobytes())
+        top, left = y - varied, at // 3
+        if at >= 0 and at % 3 == 0 and np.array_equal(screen[top : top + height, left : left + width], picture):
+            return top, left
+    return None
 
 
 def demo(boot: Boot) -> Guest:
@@ -178,6 +205,30 @@ def test_client_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callab
     if SCREENSHOTS:
         frame = guest.session.frame()
         Image.fromarray(desk.picture(frame.width, frame.height)).save(Path(SCREENSHOTS) / f"{name}.png", optimize=True)
+    desk.type("\n")
+    guest.wait_power_off(LIMIT_S)
+
+
+@pytest.mark.parametrize("security", ["tls", "nla"])
+@pytest.mark.skipif(not shutil.which("remmina"), reason="needs remmina")
+def test_remmina_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], tmp_path: Path, security: str) -> None:
+    guest = demo(boot)
+    profile = tmp_path / "console.remmina"
+    profile.write_text(REMMINA.format(port=serve(guest).port, security=security))
+    desk.run("remmina", "--update-profile", str(profile), "--set-option", f"password={PASSWORD}")
+    desk.connect(f"remmina --connect {profile}")
+
+    def shows() -> bool:
+        """Somewhere in Remmina's window; the guest's cursor blinks."""
+        frame = guest.session.frame()
+        return place_of(np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3), desk.picture(*REMMINA_SIZE)) is not None
+
+    wait_until(shows, lambda: f"the screen is not shown, {desk.has_client()=}", LIMIT_S)
+    desk.type("hello ring one")
+    guest.wait_screen("hello ring one", LIMIT_S)
+    wait_until(shows, lambda: "what was typed is not shown", LIMIT_S)
+    if SCREENSHOTS:
+        Image.fromarray(desk.picture(*REMMINA_SIZE)).save(Path(SCREENSHOTS) / f"remmina-{security}.png", optimize=True)
     desk.type("\n")
     guest.wait_power_off(LIMIT_S)
 

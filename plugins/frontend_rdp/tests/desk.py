@@ -102,23 +102,23 @@ class Desk:
 
     def strike(self, keycodes: list[int]) -> None:
         """xdotool takes one digit for the key of that digit, more for a key code."""
-        self._run("xdotool", "key", "--delay", "10", *(f"{code:03}" for code in keycodes))
+        self.run("xdotool", "key", "--delay", "10", *(f"{code:03}" for code in keycodes))
 
     def chord(self, keys: str) -> None:
-        self._run("xdotool", "key", keys)
+        self.run("xdotool", "key", keys)
 
     def type(self, text: str) -> None:
         self.focus()
-        self._run("xdotool", "key", "--delay", "20", *({"\n": "Return", " ": "space"}.get(character, character) for character in text))
+        self.run("xdotool", "key", "--delay", "20", *({"\n": "Return", " ": "space"}.get(character, character) for character in text))
 
     def write(self, text: str) -> None:
         """Any characters of the X server's keyboard."""
         self.focus()
-        self._run("xdotool", "type", "--delay", "20", "--", text)
+        self.run("xdotool", "type", "--delay", "20", "--", text)
 
-    def use_mouse(self, *commands: str) -> None:
-        """Of xdotool, each after the one before."""
-        self._run("xdotool", *" ".join(commands).split())
+    def act(self, *commands: str) -> None:
+        """Commands of xdotool, each after the one before."""
+        self.run("xdotool", *" ".join(commands).split())
 
     def disconnect(self) -> None:
         if self._client is not None:
@@ -137,12 +137,12 @@ class Desk:
         end = time.monotonic() + PATIENCE_S
         while True:
             try:
-                return self._run("xwd", "-root", "-silent")
+                return self.run("xwd", "-root", "-silent")
             except subprocess.CalledProcessError:
                 if time.monotonic() > end:
                     raise
 
-    def _run(self, *command: str) -> bytes:
+    def run(self, *command: str) -> bytes:
         return subprocess.run(command, env=self._environment(), capture_output=True, check=True, timeout=PATIENCE_S).stdout
 
     def _output(self, *command: str) -> str:
