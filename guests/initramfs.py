@@ -1,4 +1,4 @@
-"""The Linux guests' user space: busybox, the modules for the PC's drives and mouse, and an init script.
+"""The Linux guests' user space: busybox, the modules for the PC's drives, keyboard and mouse, and an init script.
 
 The script looks at the machine, works on its drives and its processor, and powers off; with ``guest=shell`` on the kernel's command line it gives a shell.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guests.cpio import Archive
 
-MODULES = ("ata_piix", "sd_mod", "sr_mod", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859-1", "psmouse", "floppy")
+MODULES = ("ata_piix", "sd_mod", "sr_mod", "isofs", "vfat", "nls_cp437", "nls_ascii", "nls_utf8", "nls_iso8859-1", "psmouse", "evdev", "floppy")
 """Loaded where the kernel does not have them built in, in this order, each after what it depends on."""
 
 BOOTED = "GUEST-MARKER-BOOTED"
