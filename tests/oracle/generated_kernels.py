@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 
 import attrs
@@ -94,18 +93,11 @@ class _Block:
     body: list[Statement]
 
 
-@functools.cache
-def _without_hidden_tables(table: tuple[str, ...]) -> tuple[str, ...]:
-    """What ring 3 may execute: raw mode neither scans nor patches it, so SGDT, LAR and LSL there show the shadow tables (docs/explanation/raw-mode.md)."""
-    return tuple(text for text in table if not re.search(r"sgdt|lar |lsl |0x0F, 0x01, 0x05", text))
-
-
 def _block_of(mode: str, tame: bool) -> st.SearchStrategy[_Block]:
     if mode in ("16 bits", "virtual 8086"):
         statements = _from(CODE16, 16)
     else:
-        tables = _TAME if tame else _ANY
-        statements = st.sampled_from(tables if mode == "ring 0" else tuple(_without_hidden_tables(table) for table in tables)).flatmap(_from)
+        statements = st.sampled_from(_TAME if tame else _ANY).flatmap(_from)
     return st.builds(_Block, st.just(mode), _FLAGS_AT_START, st.lists(statements, min_size=1, max_size=12))
 
 

@@ -320,6 +320,15 @@ HARD_CASES: Mapping[str, Program] = {
             Statement(SHOW_FLAGS, (S,)),
         )
     ),
+    "ring 3 looks at the tables": elsewhere(
+        "ring 3",
+        f".byte 0x0F, 0x01, 0x05; .long {S + 0x20:#x}",
+        f"sgdt [{S + 0x28:#x}]",
+        f"mov eax, {SELECTORS['conforming']}; lar ecx, eax; setz byte ptr [{{slot}}]; mov [{S + 0x30:#x}], ecx",
+        f"mov eax, {SELECTORS['user_data']}; lar ecx, eax; lsl edx, eax; setz byte ptr [{{slot}}]; mov [{S + 0x34:#x}], ecx; mov [{S + 0x38:#x}], edx",
+        "mov ecx, 3; again: lsl eax, ecx; sgdt [esp - 16]; xor eax, eax; loope again; setz byte ptr [{slot}]",
+        flags=0x200,
+    ),
     "ring 3 tries to return to virtual-8086 mode": elsewhere(
         "ring 3", MODES["virtual 8086"].replace("{flags}", "0").replace("{near}", "0"), SHOW_FLAGS, flags=0x200
     ),

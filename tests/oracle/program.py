@@ -94,6 +94,10 @@ def assembled(text: str, bits: int) -> tuple[bytes, tuple[tuple[int, str], ...]]
     return code, tuple(places)
 
 
+NOPS = b"\x90" * 16
+"""Where a program ends: what writes to its last label changes these and not the way out."""
+
+
 @attrs.frozen
 class Image:
     """A program in its world. `starts` has one entry more than there are statements."""
@@ -109,7 +113,7 @@ def lay_out(program: Program) -> Image:
     for statement in program.statements:
         starts.append(starts[-1] + len(assembled(statement.text, statement.bits)[0]))
     end = starts[-1]
-    closing = b"\xb8" + struct.pack("<I", w.FINISH) + b"\xff\xe0"
+    closing = NOPS + b"\xb8" + struct.pack("<I", w.FINISH) + b"\xff\xe0"
     memory = bytearray(surroundings.memory)
     for index, statement in enumerate(program.statements):
         code = bytearray(assembled(statement.text, statement.bits)[0])

@@ -287,6 +287,9 @@ class PatmBackend(RecompilerBackend):
                 self._once = "code that is new each time"
             self._world.stop_here()
 
+    def table_instruction(self) -> None:
+        self._recompile_next("tables in ring 3")
+
     def watched_write(self, address: int, size: int, value: int) -> None:
         page, offset = address >> PAGE_SHIFT, address & PAGE_SIZE - 1
         self._world.content(page)[offset : offset + size] = value.to_bytes(8, "little")[:size]

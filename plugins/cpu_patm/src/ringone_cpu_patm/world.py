@@ -111,7 +111,7 @@ class UnicornWorld:
         self.locate = engine.paging.locate
         self.region_is_mapped = engine.paging.region_is_mapped
         self.content = engine.pages.content
-        self.map = engine.vmm.map
+        self.map = engine.map_vmm
         self.place_window = engine.vmm.place_window
         self.deprivilege = engine.vmm.enter
         self.reprivilege = engine.vmm.leave

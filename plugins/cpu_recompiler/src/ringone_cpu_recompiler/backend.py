@@ -342,6 +342,9 @@ class RecompilerBackend:
     def odd_ring_code(self, address: int, size: int) -> None:
         """Rings 1 and 2 are the guest's own here."""
 
+    def table_instruction(self) -> None:
+        """The tables are the guest's own here."""
+
     def watched_write(self, address: int, size: int, value: int) -> None:
         """No page is watched."""
 

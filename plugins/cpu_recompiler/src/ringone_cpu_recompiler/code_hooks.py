@@ -1,4 +1,5 @@
-"""Calls in front of single instructions that Unicorn gets wrong: those whose privilege it does not check (`io_guard`), and LOOPE and LOOPNE (`loop_flags`).
+"""Calls in front of single instructions that Unicorn gets wrong: those whose privilege it does not check (`io_guard`), and LOOPE and LOOPNE (`loop_flags`); and
+in front of those that would show ring 3 a VMM's descriptor tables.
 
 They are found when the block that holds them is translated, before it runs. It is then translated once more, with a code hook in front of the instruction. What
 a hook may stop needs exit tests in that one translation (`no_exit_request`), so that a forbidden instruction has not begun.
@@ -28,8 +29,11 @@ _LOOP = 4
 
 
 class CodeHooks:
-    """The hooks of one engine. `request` is the word of the block stub that ends a run at the next block (`Engine.run`); `drop_page` takes a guest-physical
-    page, `drop_bytes` one of Unicorn's addresses; `forget` drops these hooks and all translations; `forbid` makes the fault that a hook has found come."""
+    """The hooks of one engine. `request` is the word of the block stub that ends a run at the next block (`Engine.run`).
+
+    `drop_page` takes a guest-physical page, `drop_bytes` one of Unicorn's addresses; `forget` drops these hooks and all translations; `forbid` makes the fault
+    that a hook has found come; `table_instruction` leaves to the VMM what comes next, and stops the engine.
+    """
 
     def __init__(
         self,
@@ -46,6 +50,7 @@ class CodeHooks:
         drop_bytes: Callable[[int, int], None],
         forget: Callable[[Collection[int]], None],
         forbid: Callable[[GuestFault], None],
+        table_instruction: Callable[[], None],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._unicorn = unicorn
@@ -63,6 +68,7 @@ class CodeHooks:
         self._drop_bytes = drop_bytes
         self._forget = forget
         self._forbid = forbid
+        self._table_instruction = table_instruction
         self._fail = fail
         self._callback = binding.CodeCallback(self._called)
         view.cast("Q")[stubs.SLOW_CODE // 8] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
@@ -77,6 +83,10 @@ class CodeHooks:
         """What was taken from the budget, so that it is used up here and now."""
         self.passed: tuple[int, int, int] | None = None
         """The instruction whose hook let it run last, the budget then, and the arithmetic flags."""
+
+    def hide_tables(self) -> None:
+        """From the first block on: a VMM may put other descriptor tables under ring 3."""
+        self._io_guard.hides_tables = True
 
     def block_translated(self, address: int, size: int) -> None:
         """A block will run next for the first time."""
@@ -162,6 +172,9 @@ class CodeHooks:
         try:
             if self._loop_flags.is_at(address):
                 settle_flags(self._env)
+                return
+            if self._vmm.active and self._env.cpl == 3 and self._io_guard.shows_tables(address):
+                self._table_instruction()
                 return
             fault = None if self._runs_ring_0_at_1() else self._io_guard.fault(address)
             if fault is None:

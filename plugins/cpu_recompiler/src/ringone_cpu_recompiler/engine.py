@@ -109,6 +109,10 @@ class EngineEvents(Protocol):
         """New code at ring 1 is about to run for the first time; `Engine.stop_here` keeps it from running now."""
         ...
 
+    def table_instruction(self) -> None:
+        """While `vmm.Vmm.active`: ring 3 is about to execute SGDT, LAR or LSL. `Engine.run` returns in front of it."""
+        ...
+
     def watched_write(self, address: int, size: int, value: int) -> None:
         """Do a guest's write to a page under `vmm.Watch.TELL`."""
         ...
@@ -184,6 +188,7 @@ class Engine:
             drop_bytes=self._drop_bytes,
             forget=self._forget_translations,
             forbid=self._forbid,
+            table_instruction=self._table_instruction_met,
             fail=self._fail,
         )
         self.memory_changed([MapChange(0, PAGES)])
@@ -421,6 +426,11 @@ class Engine:
         if page < PAGES and self._classes[page] & CLASS_DIRECT:
             self._drop_translations(page)
 
+    def map_vmm(self, address: int, size: int) -> None:
+        """`vmm.Vmm.map`, before any code has run."""
+        self.vmm.map(address, size)
+        self._code_hooks.hide_tables()
+
     def drop_vmm_code(self, offset: int, size: int) -> None:
         """Forget the translations of the VMM's own memory."""
         self._drop_bytes(VMM_BASE + offset, size)
@@ -505,6 +515,11 @@ class Engine:
 
     def _forbid(self, fault: GuestFault) -> None:
         self._pending_fault = fault
+
+    def _table_instruction_met(self) -> None:
+        self._events.table_instruction()
+        self._words[_STOPPED_WORD] = 1
+        self._unicorn.stop()
 
     def _interrupt_hook(self, _uc: int, vector: int, _user: int) -> None:
         try:

@@ -2,6 +2,8 @@
 vol. 1, 19.5). IRET outside ring 0 must not enter virtual-8086 mode: there the VM bit of the flags on the stack says nothing (SDM vol. 2, IRET), and what is
 taken for a real-mode segment is a selector.
 
+And where a VMM lets ring 3 run on descriptor tables of its own (`vmm`), what shows them to ring 3: SGDT, LAR and LSL.
+
 New translations of ring-3 and virtual-8086 code are searched for these instructions once, before they run. A block that has one is translated again with a
 code hook at the instruction and, for this one translation, with exit tests, so that a forbidden one stops right in front of it.
 """
@@ -34,7 +36,10 @@ from ringone_cpu_recompiler.instructions import PREFIXES
 from ringone_cpu_recompiler.paging import GuestFault, Paging
 
 _OPCODES = re.compile(rb"[\x6c-\x6f\xcf\xe4-\xe7\xec-\xef]")
+_OPCODES_OF_TABLES = re.compile(rb"[\x6c-\x6f\xcf\xe4-\xe7\xec-\xef]|\x0f[\x01-\x03]")
 _IRET = 0xCF
+_TWO_BYTES, _GROUP_7, _LAR, _LSL = 0x0F, 0x01, 0x02, 0x03
+_SGDT_FIELD, _REGISTER_OPERAND = 0x38, 0xC0
 _OPERAND_SIZE = 0x66
 _MAP_BASE = 0x66
 _TSS32_LIMIT = 103
@@ -48,6 +53,8 @@ class IoGuard:
     def __init__(self, env: Env, paging: Paging) -> None:
         self._env = env
         self._paging = paging
+        self.hides_tables = False
+        """Whether there is a VMM that may put other descriptor tables under ring 3."""
 
     def instructions(self, address: int, size: int) -> list[int]:
         """Linear addresses of the instructions to hook in a block that is about to run, where the current mode needs the check at all.
@@ -61,12 +68,14 @@ class IoGuard:
             code = self._read(address, size)
         except GuestFault:
             return []
-        if not _OPCODES.search(code):
+        if not (_OPCODES_OF_TABLES if self.hides_tables else _OPCODES).search(code):
             return []
         from iced_x86 import Decoder, Mnemonic  # Costs a tenth of a second, and few guests have such instructions in ring 3.
 
         ports = (Mnemonic.IN, Mnemonic.OUT, Mnemonic.INSB, Mnemonic.INSW, Mnemonic.INSD, Mnemonic.OUTSB, Mnemonic.OUTSW, Mnemonic.OUTSD)
         mnemonics = ports if self._env.q[Q_EFLAGS] & FLAG_VM else (*ports, Mnemonic.IRETD)
+        if self.hides_tables:
+            mnemonics = (*mnemonics, Mnemonic.SGDT, Mnemonic.LAR, Mnemonic.LSL)
         instructions = list(Decoder(self._bits(), code, ip=address))
         checked = [instruction for instruction in instructions if instruction.mnemonic in mnemonics]
         behind = [instruction.next_ip for instruction in checked if instructions[-1].mnemonic in (Mnemonic.LOOPE, Mnemonic.LOOPNE)]
@@ -80,6 +89,17 @@ class IoGuard:
 
     def _bits(self) -> int:
         return 32 if self._env.d[D_HFLAGS] & HF_CS32 else 16
+
+    def shows_tables(self, address: int) -> bool:
+        """Whether the instruction at a linear address is SGDT, LAR or LSL. Raises `GuestFault` where it cannot be read."""
+        opcode, _, second = self._fetch(address)
+        if opcode != _TWO_BYTES:
+            return False
+        kind = self._read(second, 1)[0]
+        if kind != _GROUP_7:
+            return kind in (_LAR, _LSL)
+        operand = self._read(second + 1, 1)[0]
+        return not operand & _SGDT_FIELD and operand & _REGISTER_OPERAND != _REGISTER_OPERAND
 
     def fault(self, address: int) -> GuestFault | None:
         """What keeps the instruction at a linear address, of whatever kind, from running now."""
