@@ -16,7 +16,7 @@ from ringone_frontend_rdp.config import Authentication, RdpOptions
 from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.users import UserDatabase
 
-from plugins.frontend_rdp.tests.desk import Console
+from plugins.frontend_rdp.tests.desk import Console, wait_until
 from plugins.frontend_rdp.tests.test_real_clients import RGB565, SIZES, drawings
 
 pytest.importorskip("aardwolf")
@@ -113,5 +113,5 @@ def test_logon_without_a_mic_is_refused(frontend: RdpFrontend, console: Console,
         assert isinstance(error, Exception)
 
     converse(frontend, console, hear, logon="ntlm")
-    assert "not let in: an NTLM logon without a MIC" in caplog.text
+    wait_until(lambda: "not let in: an NTLM logon without a MIC" in caplog.text, lambda: caplog.text)
     assert frontend.endpoint().clients_so_far == 0
