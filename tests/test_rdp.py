@@ -45,8 +45,10 @@ LIMIT_S = 60
 POLL_S = 0.2
 SCREENSHOTS = os.environ.get("RINGONE_SCREENSHOTS")
 """A folder for what the clients show: the pictures of docs/how-to/connect-with-rdp.md."""
+PNG_COLOURS = 128
 USER, PASSWORD = "alice", "secret"
 LOGGED_ON = 0
+LOGGED_OFF, LOGGED_OFF_BY_USER = 2, 12
 LOGON_FAILURE = 134
 NOT_LET_IN = 131
 NOTHING_IN_COMMON = 133
@@ -173,6 +175,12 @@ def place_of(picture: Picture, screen: Picture) -> tuple[int, int] | None:
     return None
 
 
+def keep_screenshot(picture: Picture, name: str) -> None:
+    """Only where they are wanted."""
+    if SCREENSHOTS:
+        Image.fromarray(picture).quantize(PNG_COLOURS).save(Path(SCREENSHOTS) / f"{name}.png", optimize=True)
+
+
 def demo(boot: Boot) -> Guest:
     guest = boot(machine(build()))
     guest.wait_serial("the keyboard answers an echo", LIMIT_S)
@@ -202,9 +210,8 @@ def test_client_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Callab
     desk.type("hello ring one")
     guest.wait_screen("hello ring one", LIMIT_S)
     wait_until_shown(desk, guest, likeness)
-    if SCREENSHOTS:
-        frame = guest.session.frame()
-        Image.fromarray(desk.picture(frame.width, frame.height)).save(Path(SCREENSHOTS) / f"{name}.png", optimize=True)
+    frame = guest.session.frame()
+    keep_screenshot(desk.picture(frame.width, frame.height), name)
     desk.type("\n")
     guest.wait_power_off(LIMIT_S)
 
@@ -224,11 +231,12 @@ def test_remmina_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Calla
         return place_of(np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3), desk.picture(*REMMINA_SIZE)) is not None
 
     wait_until(shows, lambda: f"the screen is not shown, {desk.has_client()=}", LIMIT_S)
+    desk.focus()
+    desk.act(f"mousemove {REMMINA_SIZE[0] // 2} {REMMINA_SIZE[1] // 2} click 1")  # or a button of Remmina's may have the focus within its window
     desk.type("hello ring one")
     guest.wait_screen("hello ring one", LIMIT_S)
     wait_until(shows, lambda: "what was typed is not shown", LIMIT_S)
-    if SCREENSHOTS:
-        Image.fromarray(desk.picture(*REMMINA_SIZE)).save(Path(SCREENSHOTS) / f"remmina-{security}.png", optimize=True)
+    keep_screenshot(desk.picture(*REMMINA_SIZE), f"remmina-{security}")
     desk.type("\n")
     guest.wait_power_off(LIMIT_S)
 
@@ -271,6 +279,7 @@ def test_what_moves_is_a_video_and_what_rests_is_exact(
         return any(0 < mean(difference) <= H264.limit for difference in differences) and all(map(largest, differences))
 
     wait_until(shows_a_video, lambda: f"{len(videos)} pictures went out as H.264, {desk.has_client()=}", LIMIT_S)
+    keep_screenshot(desk.picture(colours.WIDTH, colours.HEIGHT), f"{client.split('-')[0]}-video")
     desk.type("x")
     guest.wait_serial(colours.RESTS, LIMIT_S)
     wait_until_shown(desk, guest, EXACT)
@@ -318,6 +327,16 @@ def test_exit_code_says_whether_the_password_is_right(
     desk.connect(f"{client} {LOGON} /p:{password} /sec:{security} +auth-only".format(port=frontend.port))
     assert desk.exit_code() == exit_code
     assert frontend.endpoint().clients_so_far == (password == PASSWORD)
+
+
+@pytest.mark.parametrize(("client", "exit_code"), [with_client("xfreerdp", LOGGED_OFF), with_client("xfreerdp3", LOGGED_OFF_BY_USER)])
+def test_end_of_the_console_is_told(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], client: str, exit_code: int) -> None:
+    guest = demo(boot)
+    frontend = serve(guest)
+    desk.connect(CLIENTS[f"{client}-nla"][0].format(port=frontend.port))
+    wait_until_shown(desk, guest)
+    frontend.stop()
+    assert desk.exit_code() == exit_code
 
 
 @needs_xfreerdp
