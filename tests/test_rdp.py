@@ -101,7 +101,8 @@ class Likeness:
 EXACT = Likeness(largest, 0)
 RGB565 = Likeness(largest, 7)
 H264 = Likeness(mean, 3)
-LOGON = "/v:127.0.0.1:{port} /u:alice /cert:ignore"
+LOGON = "/v:127.0.0.1:{port} /u:alice /cert:ignore -clipboard"
+"""FreeRDP 3 has a file system for its clipboard, with which it waits for itself for ever if it is killed at the wrong moment."""
 FREERDP = {
     "tls": ("/sec:tls", EXACT),
     "16bpp": ("/bpp:16", RGB565),

@@ -33,7 +33,7 @@ pytestmark = [
 BOOT_S, LIMIT_S = 180, 60
 CLIENTS = {
     "xfreerdp": "xfreerdp /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing",
-    "xfreerdp3": "xfreerdp3 /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing",
+    "xfreerdp3": "xfreerdp3 /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing -clipboard",
     "rdesktop": "rdesktop -u nobody -a 32 127.0.0.1:{port}",
 }
 PRINTABLE = string.digits + " " + string.ascii_letters + string.punctuation

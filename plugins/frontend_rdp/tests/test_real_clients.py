@@ -36,11 +36,12 @@ window.mainloop()
 """
 CTRL_AND_ALT, TYPED = bytes.fromhex("1d 38 b8 9d"), bytes.fromhex("2a 2c ac aa 2d ad 39 b9 02 82 2a 02 82 aa")
 XFREERDP = "xfreerdp /v:127.0.0.1:{port} /cert:ignore /sec:tls /u:nobody /p:nothing"
+XFREERDP3 = XFREERDP.replace("xfreerdp", "xfreerdp3") + " -clipboard"
 CLIENTS = {
     "xfreerdp": (XFREERDP, EXACT),
     "xfreerdp-16bpp": (XFREERDP + " /bpp:16", RGB565),
-    "xfreerdp3": (XFREERDP.replace("xfreerdp", "xfreerdp3"), EXACT),
-    "xfreerdp3-16bpp": (XFREERDP.replace("xfreerdp", "xfreerdp3") + " /bpp:16", RGB565),
+    "xfreerdp3": (XFREERDP3, EXACT),
+    "xfreerdp3-16bpp": (XFREERDP3 + " /bpp:16", RGB565),
     "rdesktop": ("rdesktop -u nobody -a 32 127.0.0.1:{port}", EXACT),
     "rdesktop-16bpp": ("rdesktop -u nobody -a 16 127.0.0.1:{port}", RGB565),
 }
