@@ -38,7 +38,7 @@ test-guests: ## boot real operating systems
 
 test-rdp: ## show the console to real RDP clients
 	@tools/setup rdp
-	timeout --signal INT --kill-after 60 900 $(BIN)/pytest -q -o faulthandler_timeout=300 -m rdp_client plugins/frontend_rdp tests/test_rdp.py tests/test_rdp_linux.py
+	timeout --signal INT --kill-after 60 900 $(BIN)/pytest -q -n 2 --dist loadfile -o faulthandler_timeout=300 -m rdp_client plugins/frontend_rdp tests/test_rdp.py tests/test_rdp_linux.py
 
 bench: ## compare with QEMU, and measure the RDP console
 	@tools/setup bench
