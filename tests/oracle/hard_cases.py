@@ -320,6 +320,23 @@ HARD_CASES: Mapping[str, Program] = {
             Statement(SHOW_FLAGS, (S,)),
         )
     ),
+    "an instruction runs on into a page that is left to the recompiler": Program(
+        (
+            Statement(
+                f"mov edi, {GDT + w.SPARE:#x}; mov dword ptr [edi], 0xFFFF; mov dword ptr [edi + 4], 0x00C09200; mov eax, {w.SPARE}; lar ecx, eax; lsl edx, eax"
+            ),
+            Statement("mov [{slot}], ecx", (S,)),
+            Statement("pushfd; .byte 0x0E; push {code}; iretd", (Label(3),)),
+            Statement("nop; nop; nop; nop; nop; nop; nop"),
+            Statement("mov byte ptr [{code}], 0x90", (Label(7),)),
+            Statement(PROLOGUE, (Label(7), 0)),
+            Statement("nop"),
+            Statement(PROLOGUE, (Label(9), 0)),
+            Statement(f"dec dword ptr [{w.FUEL:#x}]; js over; call dword ptr [{w.STATEMENTS + 16:#x}]; over:"),
+        ),
+        start=0xFB9,
+        interruptible=False,
+    ),
     "ring 3 looks at the tables": elsewhere(
         "ring 3",
         f".byte 0x0F, 0x01, 0x05; .long {S + 0x20:#x}",

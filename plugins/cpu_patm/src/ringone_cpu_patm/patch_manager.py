@@ -261,6 +261,7 @@ class PatchManager:
         for linear in sorted(pages):
             known = self._page_at(linear << PAGE_SHIFT)
             if known is None:
+                self._stop_in_front_of(linear, block)
                 continue
             entries = [start for start in sorted(block.starts) if start >> PAGE_SHIFT == linear]
             self._resolve_conflicts(known, entries)
@@ -273,6 +274,20 @@ class PatchManager:
             known = self._pages.get(self._world.locate(address))
             if known is not None:
                 self._resolve_conflicts(known, [start for start in sorted(block.starts) if start >> PAGE_SHIFT == known.linear])
+
+    def _stop_in_front_of(self, linear: int, block: _Block) -> None:
+        """Put HLT for the instruction that runs on into a refused page, of which fetches see no byte as it is."""
+        base = linear << PAGE_SHIFT
+        if self._world.locate(base) not in self._refused:
+            return
+        start = max((start for start in block.starts if start < base), default=-1)
+        known = self._page_at(start) if start >> PAGE_SHIFT == linear - 1 else None
+        if known is None or start & _OFFSET in known.handled:
+            return
+        if start + Decoder(32, self._fetch(start, LONGEST_INSTRUCTION), ip=start).decode().len > base:
+            self._resolve_conflicts(known, [start])
+            if known.page in self._pages:
+                self._halt_at(known, start & _OFFSET)
 
     def _block(self, low: int, high: int) -> _Block:
         """What stands in a block. The scanner does not know each instruction that a processor might; a second decoder tells how long such a one is."""
@@ -337,9 +352,12 @@ class PatchManager:
             self._put_gate(known, offset)
 
     def _put_gate(self, known: CodePage, offset: int) -> None:
-        self.gates += 1
         if self.patching:
             self._install_entry(known, offset)
+        self._halt_at(known, offset)
+
+    def _halt_at(self, known: CodePage, offset: int) -> None:
+        self.gates += 1
         known.gates.add(offset)
         known.handled.add(offset)
         known.touched[offset] = 1
