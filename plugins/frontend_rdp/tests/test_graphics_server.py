@@ -8,7 +8,6 @@ from collections.abc import Callable
 import attrs
 import numpy as np
 import pytest
-from ringone_frontend_rdp import server
 from ringone_frontend_rdp.config import Video
 
 from plugins.frontend_rdp.tests import rdp_client as client
@@ -122,7 +121,7 @@ def test_client_that_refuses_the_pipeline_gets_bitmaps(serve: Serve, connect: Co
 def test_client_that_says_nothing_of_the_pipeline_gets_bitmaps_until_it_does(
     serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "GRAPHICS_S", 0.1)
+    monkeypatch.setattr("ringone_frontend_rdp.client.GRAPHICS_S", 0.1)
     seen = log_on(connect(serve()))
     seen.peer.read_picture()
     seen.say(*OPEN)

@@ -86,7 +86,7 @@ def test_bent_sessions_disturb_nobody(name: str, serve: Callable[..., int], capl
     port = serve()
     good = Peer(port).log_on()
     good.read_picture()
-    monkeypatch.setattr(server, "HANDSHAKE_S", HANDSHAKE_S)  # a bent length may promise bytes that never come
+    monkeypatch.setattr("ringone_frontend_rdp.client.HANDSHAKE_S", HANDSHAKE_S)  # a bent length may promise bytes that never come
     for _ in range(BENT):
         bad = Peer(port).start_tls()
         with contextlib.suppress(OSError):
@@ -118,7 +118,7 @@ def test_what_comes_and_goes_leaves_nothing_behind(storm: str) -> None:
 def test_connections_that_come_all_at_once_are_not_more_than_may_be_unknown(
     serve: Callable[..., int], machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "NEGOTIATION_S", 3600)
+    monkeypatch.setattr("ringone_frontend_rdp.client.NEGOTIATION_S", 3600)
     port, may_go_on = serve(), threading.Event()
     request = machine.request
 
@@ -145,7 +145,7 @@ def test_connections_that_come_all_at_once_are_not_more_than_may_be_unknown(
 
 
 def test_who_sends_one_byte_after_the_other_is_dropped(serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "NEGOTIATION_S", 0.3)
+    monkeypatch.setattr("ringone_frontend_rdp.client.NEGOTIATION_S", 0.3)
     with contextlib.closing(Peer(serve())) as peer, pytest.raises(OSError):
         for byte in client.connection_request(cookie=b"Cookie: " + bytes(200)):
             peer.socket.sendall(bytes((byte,)))

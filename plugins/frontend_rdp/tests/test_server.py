@@ -17,7 +17,6 @@ import pytest
 from ringone.api.console import Frame
 from ringone.api.errors import ConfigError, DriverError
 from ringone.api.remotedisplay import RemoteClient
-from ringone_frontend_rdp import server
 from ringone_frontend_rdp.attempts import FREE, Attempts
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, WhenFull, ports
 from ringone_frontend_rdp.connection import ErrorInfo
@@ -279,22 +278,22 @@ def test_wrong_passwords_lock_an_address_out(serve: Serve, connect: Connect, tmp
 
 @pytest.mark.parametrize("sent", [b"", b"\x03", b"GET / HTTP/1.0\r\n\r\n", client.connection_request()], ids=["nothing", "a-byte", "http", "no-tls"])
 def test_who_does_not_get_on_is_dropped(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr(server, "NEGOTIATION_S", 0.2)
-    monkeypatch.setattr(server, "TLS_S", 0.2)
+    monkeypatch.setattr("ringone_frontend_rdp.client.NEGOTIATION_S", 0.2)
+    monkeypatch.setattr("ringone_frontend_rdp.client.TLS_S", 0.2)
     peer = connect(serve())
     peer.socket.sendall(sent)
     assert peer.is_closed()
 
 
 def test_who_stops_in_mid_handshake_is_dropped(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HANDSHAKE_S", 0.2)
+    monkeypatch.setattr("ringone_frontend_rdp.client.HANDSHAKE_S", 0.2)
     peer = connect(serve()).start_tls()
     peer.socket.sendall(client.connect_initial()[:-1])
     assert peer.is_closed()
 
 
 def test_client_that_reads_nothing_is_dropped_and_others_do_not_notice(serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "STALLED_S", 0.5)
+    monkeypatch.setattr("ringone_frontend_rdp.client.STALLED_S", 0.5)
     port = serve()
     stalled, reading = (connect(port).log_on() for _ in range(2))
     stalled.socket.sendall(client.FAST_PATH_KEY_A)

@@ -1,21 +1,17 @@
-"""The server around the protocol: sockets, TLS, time limits, and the pump that brings the guest's picture to each client at the client's own pace.
+"""The server: it listens, decides who may stay, and looks at the machine's screen for all of its clients.
 
-Everything here runs in one event loop. The machine's thread is asked for a frame at most `FRAMES_PER_S` times a second, and only while somebody looks; a client
-that reads slowly gets fewer frames, never a queue of them.
+Everything here runs in one event loop. The machine's thread is asked for a frame at most `FRAMES_PER_S` times a second, and only while somebody looks.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import attrs
 from ringone.api.console import Frame
@@ -24,40 +20,22 @@ from ringone.api.frontends import VmSession
 from ringone.api.remotedisplay import RemoteClient
 from ringone.keyboard import Layout
 
-from ringone_frontend_rdp import clipboard, fastpath, picture
+from ringone_frontend_rdp import picture
 from ringone_frontend_rdp.attempts import Attempts
-from ringone_frontend_rdp.clipboard import Clipboard, PasteKey
-from ringone_frontend_rdp.codecs.planar import AlphaPlane
+from ringone_frontend_rdp.client import READ_BYTES, Client
 from ringone_frontend_rdp.config import Video, WhenFull
-from ringone_frontend_rdp.connection import Activated, ChannelMessage, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage, StartTls
-from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
-from ringone_frontend_rdp.graphics import dynamic
-from ringone_frontend_rdp.graphics.output import SETTLED_S, GraphicsOutput
-from ringone_frontend_rdp.guest_input import GuestInput
-from ringone_frontend_rdp.input import CharacterEvent, InputEvent, KeyEvent
+from ringone_frontend_rdp.connection import Security
+from ringone_frontend_rdp.machine import on_machine
 from ringone_frontend_rdp.picture import Pixels
-
-T = TypeVar("T")
 
 FRAMES_PER_S = 70
 """As often as VGA's text modes draw; none of its modes does so more often."""
 GUEST_SHARE = 0.1
 """How much of the machine's time may be spent on pictures: dear ones are taken less often."""
 ENCODERS = 2
-NEGOTIATION_S = 5
-TLS_S = 10
-HANDSHAKE_S = 20
-STALLED_S = 30
-LAST_WORDS_S = 2
-GRAPHICS_S = 5
-"""How long a client that knows the graphics pipeline may take to open it; from then on it gets bitmaps until it does."""
-TYPING_S = 0.02
 MOST_UNKNOWN = 64
 """Connections that have not got through the handshake; of more, the oldest is dropped that comes from where most come from."""
-READ_BYTES = 16 << 10
-OUTPUT_HIGH_WATER = 64 << 10
 LARGEST_DESKTOP = 8192
-KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
 _log = logging.getLogger("ringone.rdp")
 
@@ -189,302 +167,3 @@ class RdpServer:
         first.give_way()
         task.cancel()
         return True
-
-
-class Client:
-    """One connection, from its first byte to its last."""
-
-    def __init__(self, server: RdpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._server = server
-        self._reader, self._writer = reader, writer
-        self.address = str(writer.get_extra_info("peername", ("?",))[0])
-        self._connection: Connection | None = None
-        self._input = GuestInput(server.session, server.settings.layout)
-        self._clipboard: Clipboard | None = None
-        self._paste_key = PasteKey()
-        self._typing: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
-        self._shown = picture.NOTHING
-        self._graphics: GraphicsOutput | None = None
-        self._waits_for_graphics = False
-        self._wanted = True
-        self._activated = False
-        self._ended = ""
-        self._farewell = ErrorInfo.DISCONNECTED_BY_ADMINISTRATOR
-
-    @property
-    def admitted(self) -> bool:
-        return self._connection is not None and Stage.CAPABILITIES <= self._connection.stage < Stage.CLOSED and not self._gives_way
-
-    @property
-    def seen(self) -> RemoteClient | None:
-        """Who it is, once it has got through the handshake."""
-        if self._connection is None or not self._activated:
-            return None
-        return RemoteClient(address=self.address, user=self._connection.user)
-
-    def give_way(self) -> None:
-        """Another client takes over; what is left is to tell this one."""
-        self._farewell = ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
-
-    @property
-    def _gives_way(self) -> bool:
-        return self._farewell is ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
-
-    async def run(self) -> None:
-        _keep_alive(self._writer)
-        pump = asyncio.create_task(self._pump())
-        try:
-            await self._converse(pump)
-        except AuthenticationError as error:
-            self._server.attempts.failed(self.address)
-            self._ended = f"not let in: {error}"
-            _log.warning("%s: %s", self.address, self._ended)
-        except ProtocolError as error:
-            self._ended = str(error)
-        except (OSError, RingOneError) as error:
-            self._ended = self._ended or str(error) or type(error).__name__
-        except asyncio.CancelledError:
-            self._ended = "another client takes over" if self._gives_way else "the server ends it"
-        except Exception:
-            self._ended = "a fault of the server's"
-            _log.exception("%s: the server failed", self.address)
-        finally:
-            pump.cancel()
-            if self._typing is not None:
-                self._typing.cancel()
-            self._server.screen.remove(self._wake)
-            await self._part()
-            await asyncio.gather(pump, return_exceptions=True)  # it may have met the end of the connection too
-            _log.info("%s: disconnected: %s", self.address, self._ended)
-
-    async def _converse(self, pump: asyncio.Task[None]) -> None:
-        if self._server.attempts.locked_out(self.address):
-            raise ProtocolError("locked out after too many wrong passwords")
-        self._connection = await self._connect()
-        deadline = asyncio.get_running_loop().time() + NEGOTIATION_S
-        while not self._ended:
-            reading = asyncio.create_task(self._reader.read(READ_BYTES))
-            left = None if self._activated else max(0.0, deadline - asyncio.get_running_loop().time())
-            await asyncio.wait((reading, pump), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                reading.cancel()
-                if pump.done():
-                    pump.result()
-                raise TimeoutError(f"too slow in stage {self._connection.stage.name}")
-            data = reading.result()
-            if not data:
-                self._ended = "the client closed the connection"
-                return
-            self._server.received_bytes += len(data)
-            try:
-                self._connection.receive(data)
-            finally:
-                self._flush()
-            if await self._handle_events():
-                deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
-            await self._drain()
-
-    async def _connect(self) -> Connection:
-        height, width, _ = (await self._server.screen.look()).shape
-        return Connection(self._server.security, width, height)
-
-    async def _handle_events(self) -> bool:
-        """Whether TLS has begun."""
-        assert self._connection is not None
-        tls = False
-        for event in self._connection.take_events():
-            match event:
-                case StartTls():
-                    await self._writer.start_tls(self._server.settings.tls, ssl_handshake_timeout=TLS_S)
-                    self._writer.transport.set_write_buffer_limits(OUTPUT_HIGH_WATER)
-                    self._connection.tls_established()
-                    tls = True
-                case Activated():
-                    self._begin()
-                case Inputs(events):
-                    if not self._server.settings.view_only:
-                        await self._take_input(events)
-                case Refresh():
-                    self._draw_anew()
-                case OutputWanted(wanted):
-                    self._wanted = wanted
-                    self._draw_anew()
-                case ChannelMessage(dynamic.STATIC_CHANNEL, message):
-                    if self._graphics is not None:
-                        self._graphics.receive(message)
-                        self._flush()
-                case ChannelMessage(clipboard.STATIC_CHANNEL, message):
-                    self._hear_clipboard(message)
-                case Closed(reason):
-                    self._ended = reason
-        return tls
-
-    def _begin(self) -> None:
-        assert self._connection is not None
-        if not self._activated:
-            self._activated = True
-            self._server.attempts.succeeded(self.address)
-            self._server.activated()
-            client, name = self._connection.client, self._connection.user or "nobody by name"
-            _log.info("%s: connected: %s, %s, %d bpp", self.address, name, self._connection.protocol.name, self._connection.depth)
-            assert client is not None
-            self._server.screen.add(self._wake)
-            if self._server.settings.clipboard and not self._server.settings.view_only and clipboard.STATIC_CHANNEL in client.channels:
-                self._open_clipboard(self._connection)
-            if self._connection.wants_graphics and self._server.settings.video is not Video.BITMAPS:
-                self._open_graphics(self._connection)
-        self._draw_anew()
-
-    def _open_graphics(self, connection: Connection) -> None:
-        self._graphics = GraphicsOutput(lambda message: connection.send_message(dynamic.STATIC_CHANNEL, message), self._wake.set, self._server.settings.video)
-        self._waits_for_graphics = True
-        asyncio.get_running_loop().call_later(GRAPHICS_S, self._wait_no_longer)
-        self._graphics.start()
-        self._flush()
-
-    def _wait_no_longer(self) -> None:
-        self._waits_for_graphics = False
-        self._wake.set()
-
-    def _draw_anew(self) -> None:
-        self._shown = picture.NOTHING
-        if self._graphics is not None:
-            self._graphics.draw_anew()
-        self._wake.set()
-
-    # --- input
-
-    async def _take_input(self, events: list[InputEvent]) -> None:
-        paste = False
-        if self._clipboard is not None:
-            if self._typing is not None and any(isinstance(event, KeyEvent | CharacterEvent) and not event.released for event in events):
-                self._typing.cancel()
-            events, paste = self._paste_key.take(events)
-        await on_machine(self._server.session, lambda: self._input.handle(events))
-        if paste and self._clipboard is not None:
-            self._clipboard.ask()
-            self._flush()
-
-    def _open_clipboard(self, connection: Connection) -> None:
-        self._clipboard = Clipboard(lambda message: connection.send_message(clipboard.STATIC_CHANNEL, message))
-        self._clipboard.start()
-        self._flush()
-
-    def _hear_clipboard(self, message: bytes) -> None:
-        if self._clipboard is None:
-            return
-        text = self._clipboard.receive(message)
-        self._flush()
-        if text and (self._typing is None or self._typing.done()):
-            self._typing = asyncio.create_task(self._type(text))
-
-    async def _type(self, text: str) -> None:
-        """As fast as the guest reads, until a key is struck."""
-        with contextlib.suppress(RingOneError):
-            await on_machine(self._server.session, self._input.release_all)
-            while text:
-                typed = await on_machine(self._server.session, lambda rest=text: self._input.type_some(rest))  # type: ignore[misc]
-                text = text[typed:]
-                await asyncio.sleep(TYPING_S)
-
-    # --- output
-
-    async def _pump(self) -> None:
-        while True:
-            await self._woken()
-            connection, new = self._connection, self._server.screen.picture
-            if connection is None or connection.stage is not Stage.ACTIVE or not self._wanted or new is None:
-                continue
-            if self._graphics is not None and not self._graphics.pipeline.refused:
-                if self._graphics.pipeline.ready:
-                    await self._draw_graphics(connection, self._graphics, new)
-                    continue
-                if self._waits_for_graphics:
-                    continue
-            height, width, _ = new.shape
-            assert connection.capabilities is not None
-            if (width, height) != (connection.width, connection.height) and connection.capabilities.desktop_resize:
-                connection.resize(width, height)
-                self._flush()
-                await self._drain()
-                continue
-            await self._draw(connection, picture.fitted(new, connection.width, connection.height))
-
-    async def _woken(self) -> None:
-        """There is something to draw, or a picture that the client has with losses rests."""
-        rests = SETTLED_S if self._graphics is not None and self._graphics.lossy else None
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(rests):
-                await self._wake.wait()
-        self._wake.clear()
-
-    async def _draw_graphics(self, connection: Connection, graphics: GraphicsOutput, new: Pixels) -> None:
-        """Acknowledgements wake the pump again."""
-        if not graphics.pipeline.may_send:
-            return
-        self._shown = picture.NOTHING
-        connection.height, connection.width, _ = new.shape
-        graphics.fit(new)
-        epoch = graphics.pipeline.epoch
-        commands = await asyncio.get_running_loop().run_in_executor(self._server.encoders, graphics.commands, new)
-        if connection.stage is not Stage.ACTIVE:
-            return
-        if graphics.pipeline.epoch == epoch:
-            graphics.send(commands)
-        self._flush()
-        await self._drain()
-
-    async def _draw(self, connection: Connection, new: Pixels) -> None:
-        old, self._shown = self._shown, new
-        loop = asyncio.get_running_loop()
-        assert connection.capabilities is not None
-        alpha = AlphaPlane.LEFT_OUT if connection.capabilities.skip_alpha else AlphaPlane.OPAQUE
-        encoded = await loop.run_in_executor(self._server.encoders, picture.updates, old, new, connection.depth, alpha)
-        for pdu in fastpath.bitmap_updates(encoded):
-            if connection.stage is not Stage.ACTIVE:
-                return
-            self._write(pdu)
-            await self._drain()
-
-    def _flush(self) -> None:
-        assert self._connection is not None
-        if output := self._connection.take_output():
-            self._write(output)
-
-    def _write(self, output: bytes) -> None:
-        self._server.sent_bytes += len(output)
-        self._writer.write(output)
-
-    async def _drain(self) -> None:
-        try:
-            async with asyncio.timeout(STALLED_S):  # wait_for of Python 3.11 loses a cancellation that comes with the end of what it waits for
-                await self._writer.drain()
-        except TimeoutError:
-            self._writer.transport.abort()
-            raise TimeoutError("the client reads nothing") from None
-
-    async def _part(self) -> None:
-        with contextlib.suppress(RingOneError):
-            self._server.session.request(self._input.release_all)
-        if self._connection is not None:
-            self._connection.close(self._farewell)
-            self._flush()
-        self._writer.close()
-        try:
-            await asyncio.wait_for(self._writer.wait_closed(), LAST_WORDS_S)
-        except (OSError, TimeoutError, asyncio.CancelledError):
-            self._writer.transport.abort()
-
-
-async def on_machine(session: VmSession, call: Callable[[], T]) -> T:
-    """Carry out `call` on the machine's thread; the event loop goes on meanwhile."""
-    return await asyncio.wrap_future(session.request(call))
-
-
-def _keep_alive(writer: asyncio.StreamWriter) -> None:
-    connected: socket.socket = writer.get_extra_info("socket")
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in KEEPALIVE.items():
-        if (option := getattr(socket, name, None)) is not None:
-            connected.setsockopt(socket.IPPROTO_TCP, option, value)
