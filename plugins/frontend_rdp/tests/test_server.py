@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 import ssl
 import struct
@@ -18,6 +19,7 @@ from ringone.api.console import Frame
 from ringone.api.errors import ConfigError, DriverError
 from ringone.api.remotedisplay import RemoteClient
 from ringone_frontend_rdp.attempts import FREE, Attempts
+from ringone_frontend_rdp.client import REACTIVATION_S, Client
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, WhenFull, ports
 from ringone_frontend_rdp.connection import ErrorInfo
 from ringone_frontend_rdp.frontend import RdpFrontend
@@ -181,6 +183,48 @@ def test_other_size_is_announced(serve: Serve, connect: Connect, guest: Machine)
     guest.size, guest.generation = (800, 600), 2
     announced = struct.pack("<HH6H", 2, 28, 32, 1, 1, 1, 800, 600)
     assert announced in peer.read_until(lambda pdu: announced in pdu)
+
+
+@pytest.mark.parametrize(
+    "answered", [[], [client.confirm_active()], [client.confirm_active(), *client.FINALIZATION[:-1]]], ids=["not", "confirmed", "not-to-the-end"]
+)
+def test_who_does_not_take_another_size_gives_its_place_back(
+    serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, answered: list[bytes]
+) -> None:
+    monkeypatch.setattr("ringone_frontend_rdp.client.REACTIVATION_S", 0.3)
+    caplog.set_level(logging.INFO)
+    port = serve(max_clients=1)
+    peer = connect(port).log_on()
+    peer.read_picture()
+    peer.socket.sendall(client.FAST_PATH_KEY_A)
+    guest.size, guest.generation = (800, 600), 2
+    announced = struct.pack("<HH6H", 2, 28, 32, 1, 1, 1, 800, 600)
+    peer.read_until(lambda pdu: announced in pdu)
+    peer.socket.sendall(b"".join(answered) + client.REFRESH_RECT if answered else b"")
+    assert peer.is_closed()
+    eventually(lambda: guest.codes == b"\x1e\x9e")
+    eventually(lambda: "disconnected: too slow in stage" in caplog.text)
+    connect(port).log_on().read_picture()
+
+
+def test_who_takes_another_size_may_take_its_time_from_then_on(serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    limits: list[float | None] = []
+    limit = Client._may_take
+
+    def noted(self: Client, seconds: float | None) -> None:
+        limits.append(seconds)
+        limit(self, seconds)
+
+    monkeypatch.setattr(Client, "_may_take", noted)
+    peer = connect(serve()).log_on()
+    peer.read_picture()
+    guest.size, guest.generation = (800, 600), 2
+    announced = struct.pack("<HH6H", 2, 28, 32, 1, 1, 1, 800, 600)
+    peer.read_until(lambda pdu: announced in pdu)
+    assert limits[-2:] == [None, REACTIVATION_S]
+    peer.socket.sendall(client.confirm_active() + b"".join(client.FINALIZATION))
+    peer.read_picture()
+    assert limits[-2:] == [REACTIVATION_S, None]
 
 
 def test_suppressed_output_comes_again_when_it_is_wanted(serve: Serve, connect: Connect, guest: Machine) -> None:

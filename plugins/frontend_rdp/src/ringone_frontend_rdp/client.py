@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 NEGOTIATION_S = 5
 TLS_S = 10
 HANDSHAKE_S = 20
+REACTIVATION_S = 20
+"""How long a client may take to answer another size of the desktop."""
 STALLED_S = 30
 LAST_WORDS_S = 2
 GRAPHICS_S = 5
@@ -55,6 +57,7 @@ class Client:
         self._clipboard: Clipboard | None = None
         self._paste_key = PasteKey()
         self._typing: asyncio.Task[None] | None = None
+        self._limit = asyncio.timeout(None)
         self._wake = asyncio.Event()
         self._shown = picture.NOTHING
         self._graphics: GraphicsOutput | None = None
@@ -85,9 +88,9 @@ class Client:
 
     async def run(self) -> None:
         _keep_alive(self._writer)
-        pump = asyncio.create_task(self._pump())
+        pump = asyncio.create_task(self._keep_showing())
         try:
-            await self._converse(pump)
+            await self._converse()
         except AuthenticationError as error:
             self._server.attempts.failed(self.address)
             self._ended = f"not let in: {error}"
@@ -107,51 +110,53 @@ class Client:
                 self._typing.cancel()
             self._server.screen.remove(self._wake)
             await self._part()
-            await asyncio.gather(pump, return_exceptions=True)  # it may have met the end of the connection too
+            await asyncio.gather(pump, return_exceptions=True)
             _log.info("%s: disconnected: %s", self.address, self._ended)
 
-    async def _converse(self, pump: asyncio.Task[None]) -> None:
+    async def _converse(self) -> None:
         if self._server.attempts.locked_out(self.address):
             raise ProtocolError("locked out after too many wrong passwords")
         self._connection = await self._connect()
-        deadline = asyncio.get_running_loop().time() + NEGOTIATION_S
+        try:
+            async with self._limit:
+                self._may_take(NEGOTIATION_S)
+                await self._listen(self._connection)
+        except TimeoutError as error:
+            if not self._limit.expired():
+                raise
+            raise TimeoutError(f"too slow in stage {self._connection.stage.name}") from error
+
+    def _may_take(self, seconds: float | None) -> None:
+        """From now on, until the client is through its present stage."""
+        self._limit.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
+
+    async def _listen(self, connection: Connection) -> None:
         while not self._ended:
-            reading = asyncio.create_task(self._reader.read(READ_BYTES))
-            left = None if self._activated else max(0.0, deadline - asyncio.get_running_loop().time())
-            await asyncio.wait((reading, pump), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-            if not reading.done():
-                reading.cancel()
-                if pump.done():
-                    pump.result()
-                raise TimeoutError(f"too slow in stage {self._connection.stage.name}")
-            data = reading.result()
+            data = await self._reader.read(READ_BYTES)
             if not data:
                 self._ended = "the client closed the connection"
                 return
             self._server.received_bytes += len(data)
             try:
-                self._connection.receive(data)
+                connection.receive(data)
             finally:
                 self._flush()
-            if await self._handle_events():
-                deadline = asyncio.get_running_loop().time() + HANDSHAKE_S
+            await self._handle_events(connection)
             await self._drain()
 
     async def _connect(self) -> Connection:
         height, width, _ = (await self._server.screen.look()).shape
         return Connection(self._server.security, width, height)
 
-    async def _handle_events(self) -> bool:
-        """Whether TLS has begun."""
-        assert self._connection is not None
-        tls = False
-        for event in self._connection.take_events():
+    async def _handle_events(self, connection: Connection) -> None:
+        for event in connection.take_events():
             match event:
                 case StartTls():
-                    await self._writer.start_tls(self._server.settings.tls, ssl_handshake_timeout=TLS_S)
+                    self._may_take(TLS_S)
+                    await self._writer.start_tls(self._server.settings.tls)
                     self._writer.transport.set_write_buffer_limits(OUTPUT_HIGH_WATER)
-                    self._connection.tls_established()
-                    tls = True
+                    connection.tls_established()
+                    self._may_take(HANDSHAKE_S)
                 case Activated():
                     self._begin()
                 case Inputs(events):
@@ -170,10 +175,10 @@ class Client:
                     self._hear_clipboard(message)
                 case Closed(reason):
                     self._ended = reason
-        return tls
 
     def _begin(self) -> None:
         assert self._connection is not None
+        self._may_take(None)
         if not self._activated:
             self._activated = True
             self._server.attempts.succeeded(self.address)
@@ -242,6 +247,13 @@ class Client:
 
     # --- output
 
+    async def _keep_showing(self) -> None:
+        """What goes wrong with it comes out where the client is listened to."""
+        try:
+            await self._pump()
+        except Exception as error:
+            self._reader.set_exception(error)
+
     async def _pump(self) -> None:
         while True:
             await self._woken()
@@ -258,6 +270,7 @@ class Client:
             assert connection.capabilities is not None
             if (width, height) != (connection.width, connection.height) and connection.capabilities.desktop_resize:
                 connection.resize(width, height)
+                self._may_take(REACTIVATION_S)
                 self._flush()
                 await self._drain()
                 continue
