@@ -51,10 +51,10 @@ class RemoteDisplayInfo:
 
 
 class RemoteDisplayControl(Protocol):
-    """The remote display of a machine of a home: `VmSession.remote_display`. May be called from any thread but the machine's own."""
+    """The remote display of a machine that runs: `VmSession.remote_display`. May be called from any thread but the machine's own."""
 
     def info(self) -> RemoteDisplayInfo: ...
     def change(self, *, enabled: bool | None = None, properties: Mapping[str, str] | None = None) -> RemoteDisplayInfo:
-        """Now and in the machine file. None leaves things as they are; a property with an empty value is taken away. Clients are disconnected where it is
-        served otherwise afterwards. Raises what keeps it from being served, and all is as before then."""
+        """Now and, where the machine is one of a home, in its file. None leaves things as they are; a property with an empty value is taken away. Clients are
+        disconnected where it is served otherwise afterwards. Raises what keeps it from being served, and all is as before then."""
         ...

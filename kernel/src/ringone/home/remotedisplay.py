@@ -16,7 +16,8 @@ from ringone.api.errors import ConfigError, RingOneError, StateError, Unsupporte
 from ringone.api.frontends import FrontendSpec, RemoteDisplayFrontend, VmSession
 from ringone.api.remotedisplay import RemoteDisplayInfo
 
-Save = Callable[[Callable[[RemoteDisplay], RemoteDisplay]], None]
+Change = Callable[[RemoteDisplay], RemoteDisplay]
+Save = Callable[[Change], None]
 """Writes what becomes of the remote display into the machine file."""
 
 log = logging.getLogger(__name__)
@@ -64,7 +65,7 @@ class ServedDisplay:
 
     # --- inside
 
-    def _go_over(self, wanted: RemoteDisplay, changed: Callable[[RemoteDisplay], RemoteDisplay]) -> None:
+    def _go_over(self, wanted: RemoteDisplay, changed: Change) -> None:
         before = self._wanted
         is_served_so = wanted == before and (self._server is not None) is wanted.enabled
         server = self._server if is_served_so else self._frontend(wanted)

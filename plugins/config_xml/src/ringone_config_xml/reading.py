@@ -121,7 +121,6 @@ def _boot_order(document: Document, hardware: Element | None) -> tuple[BootDevic
 IGNORED = (
     ("Network/Adapter", "enabled", 0, "network adapter {slot}"),
     ("AudioAdapter", "enabled", QUIET_DEFAULTS_MINOR, "sound card"),
-    ("RemoteDisplay", "enabled", QUIET_DEFAULTS_MINOR, "VirtualBox remote display"),
     ("USB/Controllers/Controller", "", 0, "USB controller {type}"),
     ("USBController", "enabled", 0, "USB controller"),
     ("LPT/Port", "enabled", 0, "parallel port {slot}"),

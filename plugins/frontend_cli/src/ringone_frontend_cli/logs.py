@@ -33,6 +33,11 @@ class CliLog(logging.Handler):
             self._held.append(line)
             self._latest = line
 
+    def tell(self, line: str) -> None:
+        """Print what a person wants to know, however little is logged; it is the latest line of those that are held, too."""
+        print(line, file=sys.stderr, flush=True)
+        self._latest = line
+
     def hold(self) -> Callable[[], str]:
         """Keep lines from now on. The returned function gives the latest one, once."""
         self._held = deque(maxlen=HELD_RECORDS)

@@ -12,6 +12,7 @@ import attrs
 from ringone.api.config import MachineConfig
 from ringone.api.errors import ConfigError, DriverError, RingOneError
 from ringone.api.frontends import Frontend, VmSession
+from ringone.home.remotedisplay import Change, ServedDisplay
 from ringone.machine import create_session
 from ringone.options import bind_options
 from ringone.plugins import PluginRegistry
@@ -20,6 +21,7 @@ from ringone_frontend_cli import arguments, console, watching
 from ringone_frontend_cli.endings import Ending, Endings, EndKind, MachineWatch
 from ringone_frontend_cli.logs import CliLog
 from ringone_frontend_cli.report import Report
+from ringone_frontend_cli.vboxmanage.vrde import served_at
 
 DISPLAYS = ("auto", "terminal", "none")
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -43,7 +45,7 @@ def run_machine(config: MachineConfig, registry: PluginRegistry, options: RunOpt
     with signals_end(endings):
         config, registry = _watched(config, registry, options, endings)
         with attendant.connected(), assembled(config, registry) as session:
-            ending = _attend(session, attendant, endings, registry, options)
+            ending = _attend(session, attendant, endings, registry, options, log)
             return _report(session, ending, time.monotonic() - started)
 
 
@@ -81,7 +83,7 @@ def assembled(config: MachineConfig, registry: PluginRegistry) -> Iterator[VmSes
         session.close()
 
 
-def _attend(session: VmSession, attendant: console.Console, endings: Endings, registry: PluginRegistry, options: RunOptions) -> Ending:
+def _attend(session: VmSession, attendant: console.Console, endings: Endings, registry: PluginRegistry, options: RunOptions, log: CliLog) -> Ending:
     watch = MachineWatch(session, endings, no_reboot=options.no_reboot, attended=not isinstance(attendant, console.Unattended))
     session.subscribe(watch)
     frontends = [_frontend(text, registry) for text in options.frontends]
@@ -91,7 +93,22 @@ def _attend(session: VmSession, attendant: console.Console, endings: Endings, re
             stack.callback(frontend.stop)
         endings.start_clock()
         session.start()
+        _serve_remote_display(session, registry, log, stack)
         return attendant.serve(session, watch, endings)
+
+
+def _serve_remote_display(session: VmSession, registry: PluginRegistry, log: CliLog, stack: contextlib.ExitStack) -> None:
+    """As the machine's description says, until `stack` ends. A remote display that cannot be served is a warning."""
+    session.remote_display = display = ServedDisplay(session, session.config.remote_display, registry.frontends(), _for_this_run)
+    stack.callback(display.stop)
+    display.start()
+    endpoint = display.info().endpoint
+    if endpoint is not None:
+        log.tell(f"Remote display: {served_at(endpoint)}")
+
+
+def _for_this_run(change: Change) -> None:
+    """A machine that runs in the foreground has no lock on its file, which is left alone."""
 
 
 def _frontend(text: str, registry: PluginRegistry) -> Frontend:

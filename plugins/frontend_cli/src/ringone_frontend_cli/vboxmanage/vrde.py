@@ -13,6 +13,7 @@ from ringone_frontend_cli.vboxmanage.output import Row
 from ringone_frontend_cli.vboxmanage.syntax import Option, Words, choice, on_off, option, text
 
 if TYPE_CHECKING:
+    from ringone.api.remotedisplay import Endpoint
     from ringone.client import RemoteDisplayInfo
 
 PORTS, ADDRESS, VIDEO_CHANNEL = "TCP/Ports", "TCP/Address", "VideoChannel/Enabled"
@@ -84,8 +85,8 @@ def changed_property(words: Sequence[str]) -> Mapping[str, str]:
     return dict([_pair("vrdeproperty", Words(words))])
 
 
-def served_at(info: RemoteDisplayInfo) -> str:
-    return f"address {info.address}, port {info.port}, certificate SHA-256 {info.fingerprint}"
+def served_at(place: RemoteDisplayInfo | Endpoint) -> str:
+    return f"address {place.address}, port {place.port}, certificate SHA-256 {place.fingerprint}"
 
 
 def rows(display: RemoteDisplay, served: RemoteDisplayInfo | None = None) -> Iterator[Row]:
