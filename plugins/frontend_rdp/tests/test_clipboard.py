@@ -7,7 +7,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from ringone_frontend_rdp.clipboard import MOST_TYPED, Clipboard, Message, PasteKey
+from ringone_frontend_rdp.clipboard import KEPT, MOST_TYPED, Clipboard, Message, PasteKey
 from ringone_frontend_rdp.errors import ProtocolError
 from ringone_frontend_rdp.input import KeyEvent, SynchronizeEvent
 
@@ -76,6 +76,18 @@ def test_longer_text_than_a_guest_would_take_is_not_typed(client: Client, caplog
     assert client.copies("x" * (MOST_TYPED + 1)) is None
     assert "x" * 10 not in caplog.text
     assert client.copies("y") == "y"
+
+
+def test_text_whose_end_was_not_kept_is_not_typed(client: Client) -> None:
+    client.clipboard.receive(formats(UNICODE))
+    client.clipboard.ask()
+    assert client.clipboard.receive(struct.pack("<HHI", 5, 1, 5 << 20) + bytes(KEPT - 8)) is None
+    assert client.copies("y") == "y"
+
+
+def test_other_messages_must_be_kept_as_a_whole(client: Client) -> None:
+    with pytest.raises(ProtocolError, match="clipboard message 2 of 5242880 bytes"):
+        client.clipboard.receive(struct.pack("<HHI", 2, 0, 5 << 20) + bytes(KEPT - 8))
 
 
 def test_client_that_does_not_give_its_text_is_asked_again(client: Client) -> None:

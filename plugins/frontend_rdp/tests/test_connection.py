@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ringone_frontend_rdp.connection import Activated, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage
+from ringone_frontend_rdp.connection import Activated, ChannelMessage, Closed, Connection, ErrorInfo, Inputs, OutputWanted, Refresh, Security, Stage
 from ringone_frontend_rdp.credssp import Acceptor
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
 from ringone_frontend_rdp.input import KeyEvent
@@ -165,6 +166,44 @@ def test_end_is_told_with_its_reason() -> None:
     goodbye = made.take_output()
     assert struct.pack("<BBHI", 47, 0, 0, 1) in goodbye
     assert goodbye.endswith(b"\x21\x80")
+
+
+# --- channels
+
+
+def chunk(total: int, flags: int, data: bytes, channel: int = client.CHANNEL_IDS["cliprdr"]) -> bytes:
+    return client.send_data(struct.pack("<II", total, flags) + data, channel)
+
+
+def test_what_comes_in_channels_that_nobody_listens_to_is_not_kept() -> None:
+    made = client.active(connection())
+    made.take_events()
+    tracemalloc.start()
+    try:
+        for channel in client.CHANNEL_IDS.values():
+            said(made, chunk(1 << 20, 1, bytes(1600), channel), *[chunk(1 << 20, 0, bytes(1600), channel)] * 300)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 64 << 10
+    assert made.take_events() == []
+
+
+def test_what_comes_in_a_channel_that_is_listened_to_comes_out_as_far_as_it_was_to_be_kept() -> None:
+    made = client.active(connection())
+    made.take_events()
+    made.listen("cliprdr", 1 << 20, 2000)
+    said(made, chunk(4800, 1, b"a" * 1600), *[chunk(4800, 0, b"b" * 1600)], chunk(4800, 2, b"c" * 1600), chunk(3, 3, b"end"))
+    assert made.take_events() == [ChannelMessage("cliprdr", b"a" * 1600 + b"b" * 400), ChannelMessage("cliprdr", b"end")]
+
+
+@pytest.mark.parametrize("channel", [*client.CHANNEL_IDS.values()], ids=[*client.CHANNEL_IDS])
+def test_nothing_may_come_in_channels_before_the_logon(channel: int) -> None:
+    made = connection()
+    client.through_negotiation(made)
+    said(made, client.connect_initial(), client.ATTACH_USER)
+    with pytest.raises(ProtocolError, match=f"data on channel {channel} in stage CHANNELS"):
+        made.receive(chunk(1, 3, b"x", channel))
 
 
 # --- passwords

@@ -62,7 +62,7 @@ def one_element(data: bytes) -> object:
 
 
 def chunk(data: bytes) -> object:
-    return Assembler("test", 4096).receive(data)
+    return Assembler("test", 4096, 4096).receive(data)
 
 
 def clipboard(data: bytes) -> object:

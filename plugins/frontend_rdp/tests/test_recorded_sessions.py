@@ -29,6 +29,7 @@ from hypothesis import strategies as st
 from ringone_frontend_rdp import clipboard
 from ringone_frontend_rdp.connection import LARGEST_OTHER_PDU, Activated, ChannelMessage, Connection, Event, Inputs, Security, Stage
 from ringone_frontend_rdp.errors import ProtocolError
+from ringone_frontend_rdp.graphics import dynamic
 from ringone_frontend_rdp.x224 import Protocol
 
 from plugins.frontend_rdp.tests import rdp_client as client
@@ -54,6 +55,8 @@ LAST_SIZE = 320, 200
 def new_connection(name: str) -> Connection:
     made = Connection(Security(accepted=(Protocol.SSL,)), *((640, 480) if name in RESIZED else LAST_SIZE))
     client.through_negotiation(made)
+    made.listen(clipboard.STATIC_CHANNEL, clipboard.LARGEST_MESSAGE, clipboard.KEPT)
+    made.listen(dynamic.STATIC_CHANNEL, LARGEST_OTHER_PDU, LARGEST_OTHER_PDU)
     return made
 
 

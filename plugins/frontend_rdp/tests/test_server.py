@@ -456,3 +456,24 @@ def test_key_of_the_clipboard_is_the_guests_where_there_is_none(serve: Serve, co
     peer = connect(serve()).log_on()
     peer.socket.sendall(bytes((3 << 2, 8, 0, 0x1D, 0, 0x38, 0, 0x2F)))
     eventually(lambda: guest.codes == bytes((0x1D, 0x38, 0x2F)))
+
+
+@pytest.mark.parametrize("options", [{}, {"clipboard": True, "view_only": True}], ids=["off", "view-only"])
+def test_clipboard_that_is_off_is_passed_over(serve: Serve, connect: Connect, options: dict[str, Any]) -> None:
+    peer = connect(serve(**options)).log_on()
+    peer.socket.sendall(in_channel(b"nonsense") + in_channel(struct.pack("<HHI", 99, 0, 0)) + client.REFRESH_RECT)
+    peer.read_picture()
+
+
+def test_text_too_long_to_be_typed_is_passed_over(serve: Serve, connect: Connect, guest: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    peer = connect(serve(clipboard=True)).log_on()
+    peer.socket.sendall(in_channel(struct.pack("<HHII", 2, 0, 36, 13) + bytes(32)))
+    peer.socket.sendall(bytes((3 << 2, 8, 0, 0x1D, 0, 0x38, 0, 0x2F)))
+    peer.read_until(lambda pdu: struct.pack("<HHII", 4, 0, 4, 13) in pdu)
+    text = struct.pack("<HHI", 5, 1, 1 << 20) + b"x\0" * (1 << 19)
+    for start in range(0, len(text), 1600):
+        flags = (1 if start == 0 else 0) | (2 if start + 1600 >= len(text) else 0)
+        peer.socket.sendall(client.send_data(struct.pack("<II", len(text), flags) + text[start : start + 1600], CLIPBOARD))
+    eventually(lambda: "the client's clipboard has 1048576 bytes" in caplog.text)
+    peer.socket.sendall(client.FAST_PATH_KEY_A)
+    eventually(lambda: guest.codes.endswith(b"\x1e"))

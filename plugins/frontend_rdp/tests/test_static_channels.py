@@ -16,9 +16,17 @@ LIMIT = 4 * CHUNK_SIZE
 
 @given(st.lists(st.binary(min_size=1, max_size=LIMIT), max_size=4))
 def test_messages_come_out_as_they_went_in(messages: list[bytes]) -> None:
-    assembler = Assembler("test", LIMIT)
+    assembler = Assembler("test", LIMIT, LIMIT)
     arrived = [assembler.receive(chunk) for message in messages for chunk in chunks(message)]
     assert [message for message in arrived if message is not None] == messages
+
+
+@given(message=st.binary(min_size=1, max_size=LIMIT), kept=st.integers(0, LIMIT))
+def test_only_the_beginning_of_a_long_message_is_kept(message: bytes, kept: int) -> None:
+    assembler = Assembler("test", LIMIT, kept)
+    *rest, whole = [assembler.receive(chunk) for chunk in chunks(message)]
+    assert whole == message[:kept]
+    assert not any(rest)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +43,7 @@ def test_messages_come_out_as_they_went_in(messages: list[bytes]) -> None:
     ids=["too-large", "more", "less", "no-first", "other-length", "compressed", "no-header"],
 )
 def test_chunks_that_do_not_fit_are_refused(sent: list[bytes]) -> None:
-    assembler = Assembler("test", LIMIT)
+    assembler = Assembler("test", LIMIT, LIMIT)
     with pytest.raises(ProtocolError):
         for chunk in sent:
             assembler.receive(chunk)
@@ -43,7 +51,7 @@ def test_chunks_that_do_not_fit_are_refused(sent: list[bytes]) -> None:
 
 @given(st.lists(st.builds(lambda total, flags, data: struct.pack("<II", total, flags) + data, st.integers(0, 40), st.integers(0, 3), st.binary(max_size=40))))
 def test_no_chunks_do_anything_but_make_messages_or_be_refused(sent: list[bytes]) -> None:
-    assembler = Assembler("test", 32)
+    assembler = Assembler("test", 32, 24)
     with contextlib.suppress(ProtocolError):
         for chunk in sent:
-            assert len(assembler.receive(chunk) or b"") <= 32
+            assert len(assembler.receive(chunk) or b"") <= 24

@@ -38,6 +38,8 @@ LAST_WORDS_S = 2
 GRAPHICS_S = 5
 """How long a client that knows the graphics pipeline may take to open it; from then on it gets bitmaps until it does."""
 TYPING_S = 0.02
+DYNAMIC_BYTES = 64 << 10
+"""Of a PDU of the dynamic channels, which no known client makes larger than 1600."""
 READ_BYTES = 16 << 10
 OUTPUT_HIGH_WATER = 64 << 10
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
@@ -146,7 +148,16 @@ class Client:
 
     async def _connect(self) -> Connection:
         height, width, _ = (await self._server.screen.look()).shape
-        return Connection(self._server.security, width, height)
+        connection = Connection(self._server.security, width, height)
+        if self._server.settings.video is not Video.BITMAPS:
+            connection.listen(dynamic.STATIC_CHANNEL, DYNAMIC_BYTES, DYNAMIC_BYTES)
+        if self._takes_clipboard:
+            connection.listen(clipboard.STATIC_CHANNEL, clipboard.LARGEST_MESSAGE, clipboard.KEPT)
+        return connection
+
+    @property
+    def _takes_clipboard(self) -> bool:
+        return self._server.settings.clipboard and not self._server.settings.view_only
 
     async def _handle_events(self, connection: Connection) -> None:
         for event in connection.take_events():
@@ -187,7 +198,7 @@ class Client:
             _log.info("%s: connected: %s, %s, %d bpp", self.address, name, self._connection.protocol.name, self._connection.depth)
             assert client is not None
             self._server.screen.add(self._wake)
-            if self._server.settings.clipboard and not self._server.settings.view_only and clipboard.STATIC_CHANNEL in client.channels:
+            if self._takes_clipboard and clipboard.STATIC_CHANNEL in client.channels:
                 self._open_clipboard(self._connection)
             if self._connection.wants_graphics and self._server.settings.video is not Video.BITMAPS:
                 self._open_graphics(self._connection)

@@ -17,9 +17,12 @@ from ringone_frontend_rdp.input import InputEvent, KeyEvent, SynchronizeEvent
 from ringone_frontend_rdp.wire import Reader
 
 STATIC_CHANNEL = "cliprdr"
-LARGEST_MESSAGE = 4 << 20
 MOST_TYPED = 64 << 10
 """Characters. A guest takes some hundred in a second."""
+LARGEST_MESSAGE = 0xFFFFFFFF
+"""A client's user may have copied anything."""
+KEPT = 4 * MOST_TYPED + (1 << 10)
+"""Bytes of a message: a text whose characters are all line ends has four for each."""
 
 CB_RESPONSE_OK, CB_RESPONSE_FAIL = 0x0001, 0x0002
 CB_CAPSTYPE_GENERAL, GENERAL_VERSION = 1, 1
@@ -71,6 +74,9 @@ class Clipboard:
         """The text that was asked for. Bytes behind a message's end are passed over: some clients pad."""
         reader = Reader(message, "clipboard message")
         kind, flags, size = reader.u16(), reader.u16(), reader.u32()
+        if size > reader.remaining and len(message) == KEPT:
+            self._pass_over(kind, size)
+            return None
         body = reader.part(size, f"clipboard message {kind}")
         match kind:
             case Message.FORMAT_LIST:
@@ -87,6 +93,13 @@ class Clipboard:
             case _:
                 raise ProtocolError(f"clipboard message {kind} is none that a client sends")
         return None
+
+    def _pass_over(self, kind: int, size: int) -> None:
+        """A message whose end was not kept."""
+        if kind != Message.FORMAT_DATA_RESPONSE:
+            raise ProtocolError(f"clipboard message {kind} of {size} bytes; accepted: {KEPT}")
+        self._asked = False
+        _log.warning("the client's clipboard has %d bytes; at most %d characters are typed", size, MOST_TYPED)
 
     def _text(self, flags: int, body: Reader) -> str | None:
         asked, self._asked = self._asked, False

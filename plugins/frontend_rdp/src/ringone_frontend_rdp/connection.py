@@ -14,7 +14,7 @@ from typing import Protocol as Interface
 
 import attrs
 
-from ringone_frontend_rdp import clipboard, finalization, licensing, mcs, share, static_channels, wire, x224
+from ringone_frontend_rdp import finalization, licensing, mcs, share, static_channels, wire, x224
 from ringone_frontend_rdp.capabilities import ClientCapabilities
 from ringone_frontend_rdp.client_info import parse_client_info
 from ringone_frontend_rdp.errors import AuthenticationError, ProtocolError
@@ -42,8 +42,6 @@ class Stage(enum.IntEnum):
 
 LARGEST_PDU = {Stage.NEGOTIATION: x224.LARGEST_REQUEST, Stage.CONNECT: mcs.LARGEST_CONNECT_INITIAL, Stage.CHANNELS: 16 << 10}
 LARGEST_OTHER_PDU = 0xFFFF
-LARGEST_MESSAGES = {"drdynvc": 64 << 10, clipboard.STATIC_CHANNEL: clipboard.LARGEST_MESSAGE}
-"""Of the static channels that are listened to; what comes in others is passed over."""
 
 
 class ErrorInfo(enum.IntEnum):
@@ -176,6 +174,11 @@ class Connection:
         self._send(share.deactivate_all(SHARE_ID, self._user_id))
         self._demand_active()
 
+    def listen(self, channel: str, limit: int, kept: int) -> None:
+        """To a static channel, should the client have it, for messages of at most `limit` bytes, of which the first `kept` count. Nothing is kept of what comes
+        in the other channels."""
+        self._assemblers[channel] = static_channels.Assembler(channel, limit, kept)
+
     def send_message(self, channel: str, message: bytes) -> None:
         """On a static channel that the client has."""
         assert self.client is not None
@@ -289,13 +292,10 @@ class Connection:
 
     def _channel_data(self, channel: int, data: bytes) -> None:
         assert self.client is not None
+        self._require(self.stage >= Stage.CAPABILITIES, f"data on channel {channel}")
         name = self.client.channels[channel - mcs.FIRST_STATIC_CHANNEL]
-        if name not in LARGEST_MESSAGES:
-            return
-        self._require(self.stage >= Stage.CAPABILITIES, f"data of channel {name}")
-        assembler = self._assemblers.setdefault(name, static_channels.Assembler(name, LARGEST_MESSAGES[name]))
-        message = assembler.receive(data)
-        if message is not None:
+        assembler = self._assemblers.get(name)
+        if assembler is not None and (message := assembler.receive(data)) is not None:
             self._events.append(ChannelMessage(name, message))
 
     def _log_on(self, data: bytes) -> None:

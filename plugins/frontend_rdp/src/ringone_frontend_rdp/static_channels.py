@@ -21,15 +21,16 @@ def chunks(message: bytes) -> Iterator[bytes]:
 
 
 class Assembler:
-    """Chunks of one channel become messages of at most `limit` bytes."""
+    """Chunks of one channel become messages of at most `limit` bytes, of which the first `kept` come out."""
 
-    def __init__(self, name: str, limit: int) -> None:
-        self._name, self._limit = name, limit
+    def __init__(self, name: str, limit: int, kept: int) -> None:
+        self._name, self._limit, self._kept = name, limit, kept
         self._message = bytearray()
+        self._arrived = 0
         self._total: int | None = None
 
     def receive(self, chunk: bytes) -> bytes | None:
-        """The whole message with its last chunk."""
+        """The message with its last chunk."""
         reader = Reader(chunk, f"chunk of channel {self._name}")
         total, flags = reader.u32(), reader.u32()
         if flags & PACKET_COMPRESSED:
@@ -38,13 +39,14 @@ class Assembler:
             raise ProtocolError(f"{reader.what}: a message of {total} bytes; accepted: {self._limit}")
         if flags & FLAG_FIRST:
             self._message.clear()
-            self._total = total
+            self._arrived, self._total = 0, total
         reader.expect(total, -1 if self._total is None else self._total, "length of the message")
-        self._message += reader.rest()
-        if len(self._message) > total:
+        self._arrived += reader.remaining
+        self._message += reader.take(min(reader.remaining, self._kept - len(self._message)))
+        if self._arrived > total:
             raise ProtocolError(f"{reader.what}: more than the {total} bytes of its message")
         if not flags & FLAG_LAST:
             return None
-        reader.expect(total, len(self._message), "length of the message")
-        self._total = None
-        return bytes(self._message)
+        reader.expect(total, self._arrived, "length of the message")
+        message, self._message, self._total = bytes(self._message), bytearray(), None
+        return message
