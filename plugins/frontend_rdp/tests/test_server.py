@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import spnego
 from ringone.api.console import Frame
 from ringone.api.errors import ConfigError, DriverError
 from ringone.api.remotedisplay import RemoteClient
@@ -25,6 +26,7 @@ from ringone_frontend_rdp.connection import ErrorInfo
 from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.users import UserDatabase
 from ringone_frontend_rdp.x224 import Protocol
+from spnego._credssp_structures import NegoData, TSRequest
 
 from plugins.frontend_rdp.tests import rdp_client as client
 
@@ -71,8 +73,8 @@ class Peer:
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), LIMIT_S)
 
-    def start_tls(self) -> Peer:
-        self.socket.sendall(client.connection_request())
+    def start_tls(self, protocols: Protocol = Protocol.SSL) -> Peer:
+        self.socket.sendall(client.connection_request(protocols))
         assert self.socket.recv(64)[11] == 2
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -320,6 +322,41 @@ def test_wrong_passwords_lock_an_address_out(serve: Serve, connect: Connect, tmp
     assert connect(port).socket.recv(1) == b""
 
 
+@pytest.mark.parametrize("security", [SecurityMethod.TLS, SecurityMethod.NLA], ids=["tls", "nla"])
+def test_guessing_over_many_connections_at_once_is_guessing_all_the_same(
+    serve: Serve, connect: Connect, tmp_path: Path, caplog: pytest.LogCaptureFixture, security: SecurityMethod
+) -> None:
+    caplog.set_level(logging.INFO)
+    users = tmp_path / "users"
+    UserDatabase(users).set_password("alice", "secret")
+    port = serve(auth=Authentication.USERS, users=users, security=security)
+    guess = guess_by_nla if security is SecurityMethod.NLA else guess_by_tls
+    guesses = [guess(connect(port)) for _ in range(3 * FREE)]
+    for finish in guesses:
+        finish()
+    eventually(lambda: caplog.text.count("disconnected:") == len(guesses))
+    assert caplog.text.count("WARNING") == FREE
+    assert caplog.text.count("disconnected: locked out") == len(guesses) - FREE
+
+
+def guess_by_tls(peer: Peer) -> Callable[[], None]:
+    """Up to the password, which is left to the caller."""
+    peer.start_tls()
+    for pdu in (client.connect_initial(), client.ATTACH_USER):
+        peer.socket.sendall(pdu)
+    peer.read_until(lambda pdu: pdu[4:5] == b"\x2e")
+    return lambda: peer.socket.sendall(client.client_info(password="wrong"))
+
+
+def guess_by_nla(peer: Peer) -> Callable[[], None]:
+    peer.start_tls(Protocol.HYBRID)
+    context = spnego.client("alice", "wrong", protocol="ntlm")
+    peer.socket.sendall(TSRequest(6, nego_tokens=NegoData(context.step() or b"")).pack())
+    (challenge,) = TSRequest.unpack(peer.socket.recv(65536)).nego_tokens or ()
+    proof = TSRequest(6, nego_tokens=NegoData(context.step(challenge.nego_token) or b""), pub_key_auth=bytes(48), client_nonce=bytes(32)).pack()
+    return lambda: peer.socket.sendall(proof)
+
+
 @pytest.mark.parametrize("sent", [b"", b"\x03", b"GET / HTTP/1.0\r\n\r\n", client.connection_request()], ids=["nothing", "a-byte", "http", "no-tls"])
 def test_who_does_not_get_on_is_dropped(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     monkeypatch.setattr("ringone_frontend_rdp.client.NEGOTIATION_S", 0.2)
@@ -427,6 +464,26 @@ def test_waiting_grows_with_every_wrong_password_and_ends() -> None:
     attempts.succeeded("a")
     attempts.failed("a")
     assert not attempts.locked_out("a")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "one"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("?", "?", True),
+    ],
+)
+def test_addresses_that_one_guesser_has_count_as_one(first: str, second: str, one: bool) -> None:
+    attempts = Attempts()
+    for _ in range(FREE):
+        attempts.failed(first)
+    assert attempts.locked_out(first)
+    assert attempts.locked_out(second) == one
 
 
 def test_protocol_numbers_are_those_of_the_wire() -> None:

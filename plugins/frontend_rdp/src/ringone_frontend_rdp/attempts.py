@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -12,6 +13,8 @@ FREE = 5
 FIRST_WAIT_S = 5
 LONGEST_WAIT_S = 300
 MOST_ADDRESSES = 4096
+IPV6_NETWORK = 64
+"""Bits. Whoever has one address of such a network has all of them."""
 
 
 @attrs.define
@@ -26,8 +29,9 @@ class Attempts:
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
     def failed(self, address: str) -> None:
-        failures = self._failures.setdefault(address, _Failures())
-        self._failures.move_to_end(address)
+        origin = _origin(address)
+        failures = self._failures.setdefault(origin, _Failures())
+        self._failures.move_to_end(origin)
         failures.count += 1
         if failures.count >= FREE:
             failures.until = self._now() + min(FIRST_WAIT_S << min(failures.count - FREE, 16), LONGEST_WAIT_S)
@@ -35,8 +39,21 @@ class Attempts:
             self._failures.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
-        self._failures.pop(address, None)
+        self._failures.pop(_origin(address), None)
 
     def locked_out(self, address: str) -> bool:
-        failures = self._failures.get(address)
+        failures = self._failures.get(_origin(address))
         return failures is not None and self._now() < failures.until
+
+
+def _origin(address: str) -> str:
+    """What is counted as one."""
+    try:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv4Address):
+        return address
+    if ip.ipv4_mapped is not None:
+        return str(ip.ipv4_mapped)
+    return str(ipaddress.ip_network((ip, IPV6_NETWORK), strict=False))

@@ -116,8 +116,7 @@ class Client:
             _log.info("%s: disconnected: %s", self.address, self._ended)
 
     async def _converse(self) -> None:
-        if self._server.attempts.locked_out(self.address):
-            raise ProtocolError("locked out after too many wrong passwords")
+        self._check_attempts()
         self._connection = await self._connect()
         try:
             async with self._limit:
@@ -127,6 +126,10 @@ class Client:
             if not self._limit.expired():
                 raise
             raise TimeoutError(f"too slow in stage {self._connection.stage.name}") from error
+
+    def _check_attempts(self) -> None:
+        if self._server.attempts.locked_out(self.address):
+            raise ProtocolError("locked out after too many wrong passwords")
 
     def _may_take(self, seconds: float | None) -> None:
         """From now on, until the client is through its present stage."""
@@ -139,6 +142,8 @@ class Client:
                 self._ended = "the client closed the connection"
                 return
             self._server.received_bytes += len(data)
+            if connection.stage < Stage.CAPABILITIES:
+                self._check_attempts()  # others from the same address may have guessed meanwhile
             try:
                 connection.receive(data)
             finally:
