@@ -337,6 +337,27 @@ HARD_CASES: Mapping[str, Program] = {
         start=0xFB9,
         interruptible=False,
     ),
+    "what LAR and LSL leave of other flags in ring 3": elsewhere(
+        "ring 3",
+        "mov eax, 0x20; cmp eax, 7; lar ecx, eax; pushfd; pop dword ptr [{slot}]",
+        "mov eax, 0x20; and eax, 0x20; lar ecx, eax; stc; pushfd; pop dword ptr [{slot}]",
+        "mov eax, 8; cmp eax, eax; lsl ecx, eax; .byte 0xEB, 0; pushfd; pop dword ptr [{slot}]",
+        "mov ebx, 3; again: mov eax, 0x20; cmp eax, 7; lar ecx, eax; lsl edx, eax; sub ebx, 1; jnz again; pushfd; pop dword ptr [{slot}]",
+        "mov eax, 0x20; .byte 0xEB, 8; again: cmp eax, 7; .byte 0x0F, 0x02, 0xC8; stc; pushfd; pop dword ptr [{slot}]; jnc again",
+    ),
+    **{
+        f"an interrupt behind {instructions}": Program(
+            (
+                Statement(PROLOGUE, (Label(1), 0)),
+                Statement("cli"),
+                Statement(PROLOGUE, (Label(5), 0)),
+                Statement(MODES["ring 3"].replace("{next}", "{code}"), (0, Label(4))),
+                Statement(f"mov eax, 0x20; cmp eax, 7; {instructions}; int {w.DONE}"),
+            ),
+            interruptible=False,
+        )
+        for instructions in ("lar ecx, eax", "lsl ecx, eax; cmc", "lar ecx, eax; nop; .byte 0xEB, 0", "lar ecx, eax; cmp eax, 3; lsl ecx, eax")
+    },
     "ring 3 looks at the tables": elsewhere(
         "ring 3",
         f".byte 0x0F, 0x01, 0x05; .long {S + 0x20:#x}",

@@ -32,7 +32,8 @@ class CodeHooks:
     """The hooks of one engine. `request` is the word of the block stub that ends a run at the next block (`Engine.run`).
 
     `drop_page` takes a guest-physical page, `drop_bytes` one of Unicorn's addresses; `forget` drops these hooks and all translations; `forbid` makes the fault
-    that a hook has found come; `table_instruction` leaves to the VMM what comes next, and stops the engine.
+    that a hook has found come; `table_instruction` leaves to the VMM what comes next, and stops the engine; `stop_in_front` stops it unless the run has just
+    begun at a linear address.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class CodeHooks:
         forget: Callable[[Collection[int]], None],
         forbid: Callable[[GuestFault], None],
         table_instruction: Callable[[], None],
+        stop_in_front: Callable[[int], bool],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._unicorn = unicorn
@@ -69,6 +71,7 @@ class CodeHooks:
         self._forget = forget
         self._forbid = forbid
         self._table_instruction = table_instruction
+        self._stop_in_front = stop_in_front
         self._fail = fail
         self._callback = binding.CodeCallback(self._called)
         view.cast("Q")[stubs.SLOW_CODE // 8] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
@@ -177,6 +180,8 @@ class CodeHooks:
                 self._table_instruction()
                 return
             fault = None if self._runs_ring_0_at_1() else self._io_guard.fault(address)
+            if fault is None and self._io_guard.loses_flags(address) and self._stop_in_front(address):
+                return
             if fault is None:
                 self.passed = (address, self._budget[0], self._env.eflags & ARITHMETIC_FLAGS)
                 return

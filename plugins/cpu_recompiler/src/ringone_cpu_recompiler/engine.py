@@ -174,6 +174,8 @@ class Engine:
         self.watched_page = -1
         self._progress = 0
         self._allowance = 0
+        self._start = -1
+        """EIP where the run has begun, until an instruction there has asked for it."""
         self._install_hooks()
         self._code_hooks = CodeHooks(
             self._unicorn,
@@ -189,6 +191,7 @@ class Engine:
             forget=self._forget_translations,
             forbid=self._forbid,
             table_instruction=self._table_instruction_met,
+            stop_in_front=self._stop_in_front,
             fail=self._fail,
         )
         self.memory_changed([MapChange(0, PAGES)])
@@ -301,8 +304,9 @@ class Engine:
         self._pending_fault = None
         self.watched_page = -1
         self.env.settle_eflags()
+        self._start = start = self.env.q[Q_EIP]
         unicorn = self._unicorn
-        error = unicorn.emu_start(unicorn.handle_argument, self.env.q[Q_EIP], _ZERO, _ZERO, _ZERO)
+        error = unicorn.emu_start(unicorn.handle_argument, start, _ZERO, _ZERO, _ZERO)
         hooks = self._code_hooks
         hooks.correct_flags()
         self._budget[0] += hooks.lent
@@ -518,6 +522,16 @@ class Engine:
 
     def _table_instruction_met(self) -> None:
         self._events.table_instruction()
+        self._stop_run()
+
+    def _stop_in_front(self, address: int) -> bool:
+        if self._start == address - self.env.q[Q_BASE[CS]] & 0xFFFFFFFF:
+            self._start = -1
+            return False
+        self._stop_run()
+        return True
+
+    def _stop_run(self) -> None:
         self._words[_STOPPED_WORD] = 1
         self._unicorn.stop()
 

@@ -91,15 +91,29 @@ class IoGuard:
         return 32 if self._env.d[D_HFLAGS] & HF_CS32 else 16
 
     def shows_tables(self, address: int) -> bool:
-        """Whether the instruction at a linear address is SGDT, LAR or LSL. Raises `GuestFault` where it cannot be read."""
-        opcode, _, second = self._fetch(address)
-        if opcode != _TWO_BYTES:
-            return False
-        kind = self._read(second, 1)[0]
-        if kind != _GROUP_7:
-            return kind in (_LAR, _LSL)
-        operand = self._read(second + 1, 1)[0]
+        """Whether the instruction at a linear address is SGDT, LAR or LSL, or cannot be read any more, which whoever runs it finds out."""
+        try:
+            opcode, _, second = self._fetch(address)
+            if opcode != _TWO_BYTES:
+                return False
+            kind = self._read(second, 1)[0]
+            if kind != _GROUP_7:
+                return kind in (_LAR, _LSL)
+            operand = self._read(second + 1, 1)[0]
+        except GuestFault:
+            return True
         return not operand & _SGDT_FIELD and operand & _REGISTER_OPERAND != _REGISTER_OPERAND
+
+    def loses_flags(self, address: int) -> bool:
+        """Whether the instruction at a linear address is LAR or LSL. Where it has a hook and flags were computed before it in its block, Unicorn does not write
+        out that they are its own now."""
+        if not self.hides_tables:
+            return False
+        try:
+            opcode, _, second = self._fetch(address)
+            return opcode == _TWO_BYTES and self._read(second, 1)[0] in (_LAR, _LSL)
+        except GuestFault:
+            return False
 
     def fault(self, address: int) -> GuestFault | None:
         """What keeps the instruction at a linear address, of whatever kind, from running now."""
