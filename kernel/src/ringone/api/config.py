@@ -132,6 +132,19 @@ class RemoteDisplay:
 
 
 @attrs.frozen(kw_only=True)
+class Recording:
+    """A video of the screen that is made while the machine runs. Without `file` it gets the machine's name and stands beside its file. `rate_kbps` is kept and
+    without effect: videos have one quality."""
+
+    enabled: bool = False
+    file: Path | None = None
+    width: int = 1024
+    height: int = 768
+    fps: int = 25
+    rate_kbps: int = 512
+
+
+@attrs.frozen(kw_only=True)
 class DeviceConfig:
     """A component: `options` is text, bound to the device's options class at assembly. `source` is ``file:line`` for messages."""
 
@@ -196,6 +209,7 @@ class MachineConfig:
     drives: tuple[Drive, ...] = ()
     serial_ports: tuple[SerialPort, ...] = ()
     remote_display: RemoteDisplay = RemoteDisplay()
+    recording: Recording = Recording()
     debug_console: DriverConfig | None = None
     """Driver for ports 0x402 and 0xE9; its `slot` is ignored."""
     devices: tuple[DeviceConfig, ...] = ()

@@ -10,10 +10,11 @@ from typing import Any, Protocol, TypeVar
 import attrs
 
 from ringone.api import API_VERSION
-from ringone.api.config import MachineConfig, RemoteDisplay
+from ringone.api.config import MachineConfig, Recording, RemoteDisplay
 from ringone.api.console import Frame, TextScreen
 from ringone.api.cpu import CpuState
 from ringone.api.events import MachineState
+from ringone.api.recording import RecordingControl
 from ringone.api.remotedisplay import Endpoint, RemoteDisplayControl
 from ringone.api.snapshot import MachineKeeper
 
@@ -51,6 +52,8 @@ class VmSession(Protocol):
     keeper: MachineKeeper | None
     """The machine's place on disk; None for one that has none (``ringone run`` with options)."""
     remote_display: RemoteDisplayControl | None
+    """None where nobody sees to it."""
+    recording: RecordingControl | None
     """None where nobody sees to it."""
     serial_lines: Mapping[int, SerialLine]
     """By slot; empty where the machine's serial ports are not shared (`ringone.machine.create_shared_session`)."""
@@ -150,6 +153,15 @@ class RemoteDisplayFrontend(Frontend, Protocol):
         ...
 
 
+class RecorderFrontend(Frontend, Protocol):
+    """A frontend that makes a video of a machine's screen, from its start to its stop or the machine's end. The file is made when it starts and was not there
+    before; it can be played whatever ends it, and there is none where nothing was recorded."""
+
+    def error(self) -> str:
+        """Why it has ended before it was stopped; "" while all is well."""
+        ...
+
+
 @attrs.frozen(kw_only=True)
 class FrontendSpec:
     """Yielded by the hook ``ringone_frontends``."""
@@ -160,4 +172,6 @@ class FrontendSpec:
     create: Callable[[Any], Frontend]
     remote_display: Callable[[RemoteDisplay], RemoteDisplayFrontend] | None = None
     """Makes the frontend that serves a machine's remote display, where this one can. Raises `ConfigError` for settings that it cannot serve."""
+    recorder: Callable[[Recording], RecorderFrontend] | None = None
+    """Makes the frontend that records a machine's screen into `Recording.file`, where this one can. Raises `ConfigError` for a video that it cannot make."""
     api_version: int = API_VERSION

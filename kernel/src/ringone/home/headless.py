@@ -32,6 +32,7 @@ from ringone.home.home import Home
 from ringone.home.locks import LockMode
 from ringone.home.machine_log import machine_log
 from ringone.home.paths import HOME_VARIABLE
+from ringone.home.recording import RecordedScreen, check_new
 from ringone.home.remotedisplay import ServedDisplay
 from ringone.home.running import MachineRun, prepare_to_run
 from ringone.home.runtime import socket_path
@@ -61,6 +62,8 @@ class ProcessOptions:
     after_power_off: AfterPowerOff = AfterPowerOff.EXIT
     remote_display: bool = False
     """Serve the remote display, whether or not the machine file says so."""
+    record: Path | None = None
+    """A video file to be made of this run, whatever the machine file says."""
     input: int | None = None
     """A file's descriptor: where given, the process ends when the file does."""
 
@@ -137,6 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, metavar="FOLDER", help="the home that it is in (default: $RINGONE_HOME, or the user's)")
     parser.add_argument("--frontend", action="append", default=[], metavar="NAME[:OPTION=VALUE,...]", help=f"a frontend beside {CONTROL_API}")
     parser.add_argument("--remote-display", action="store_true", help="serve the remote display, even where the machine file says that it is off")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="make a video of the screen; FILE must not be there yet")
     parser.add_argument("--after-power-off", choices=[each.value for each in AfterPowerOff], default="exit", help="whether the process ends (default: exit)")
     parser.add_argument("--until-input-ends", action="store_true", help="end with standard input, as it does when whoever holds its other end is gone")
     parser.add_argument("--announce", action="store_true", help="say in one line of JSON on standard output that the machine runs, or why it does not")
@@ -152,6 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             home=given.home,
             frontends=frontends,
             remote_display=given.remote_display,
+            record=given.record,
             after_power_off=AfterPowerOff(given.after_power_off),
             input=sys.stdin.fileno() if given.until_input_ends else None,
         )
@@ -177,6 +182,8 @@ def run(options: ProcessOptions, report: Foreground | Announced) -> int:
         lock = stack.enter_context(home.lock(machine, LockMode.RUN, "running it"))
         log = stack.enter_context(machine_log(machine.logs, home.settings().log_history_count, f"{machine.name} {{{machine.uuid}}}, process {os.getpid()}"))
         stack.enter_context(_logged())
+        if options.record is not None:
+            check_new(options.record, registry.frontends())
         prepared = prepare_to_run(home, machine, lock, registry.media_formats())
         control_api = {"socket": str(socket_path(machine.uuid)), "log": str(log), **options.frontends.get(CONTROL_API, {})}
         frontends = _frontends({**options.frontends, CONTROL_API: control_api}, registry)
@@ -186,7 +193,13 @@ def run(options: ProcessOptions, report: Foreground | Announced) -> int:
         for frontend in frontends:
             frontend.start(session)
             stack.callback(frontend.stop)
+        recording = RecordedScreen(session, prepared.config.recording, registry.frontends(), lambda change: keeper.change_recording(change))
+        stack.callback(recording.stop)
+        if options.record is not None:
+            recording.record_to(options.record)
         keeper = prepared.start(session)
+        session.recording = recording
+        recording.start()
         wanted = prepared.config.remote_display
         wanted = attrs.evolve(wanted, enabled=wanted.enabled or options.remote_display)
         session.remote_display = display = ServedDisplay(session, wanted, registry.frontends(), keeper.change_remote_display)

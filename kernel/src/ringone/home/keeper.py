@@ -14,7 +14,7 @@ from pathlib import Path
 
 import attrs
 
-from ringone.api.config import DriveKind, MachineConfig, RemoteDisplay
+from ringone.api.config import DriveKind, MachineConfig, Recording, RemoteDisplay
 from ringone.api.errors import RingOneError, StateError
 from ringone.api.events import MachineState, SnapshotChanged, SnapshotDeleted, SnapshotRestored, SnapshotTaken, StateChanged
 from ringone.api.media import MediumVariant, NewMedium, Progress, no_progress
@@ -110,11 +110,11 @@ class RunningKeeper:
 
     def change_remote_display(self, change: Callable[[RemoteDisplay], RemoteDisplay]) -> None:
         """In the machine file alone: who serves it knows already."""
-        with self._one_at_a_time:
-            settings = self._files.load()
-            display = change(settings.config.remote_display)
-            if display != settings.config.remote_display:
-                self._files.save(attrs.evolve(settings, config=attrs.evolve(settings.config, remote_display=display), current_state_modified=True))
+        self._change(lambda config: attrs.evolve(config, remote_display=change(config.remote_display)))
+
+    def change_recording(self, change: Callable[[Recording], Recording]) -> None:
+        """In the machine file alone: who makes it knows already."""
+        self._change(lambda config: attrs.evolve(config, recording=change(config.recording)))
 
     def retire(self) -> None:
         """Wait for the call that is under way, after the session was closed."""
@@ -122,6 +122,13 @@ class RunningKeeper:
             self._files.apart = nobody_else
 
     # --- inside
+
+    def _change(self, change: Callable[[MachineConfig], MachineConfig]) -> None:
+        with self._one_at_a_time:
+            settings = self._files.load()
+            config = change(settings.config)
+            if config != settings.config:
+                self._files.save(attrs.evolve(settings, config=config, current_state_modified=True))
 
     def _prepare_for_writes(self, change: Change) -> None:
         """Images that the machine file does not know yet, but the guest writes to: should the process be killed, they are not lost."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ringone.api.console import Frame, TextScreen
     from ringone.api.cpu import CpuState
     from ringone.api.frontends import SerialLine
+    from ringone.api.recording import RecordingControl
     from ringone.api.remotedisplay import RemoteDisplayControl
     from ringone.api.snapshot import MachineKeeper
     from ringone.machine.plan import Plan
@@ -43,6 +44,7 @@ class Session:
         self.config: MachineConfig = plan.config
         self.keeper: MachineKeeper | None = None
         self.remote_display: RemoteDisplayControl | None = None
+        self.recording: RecordingControl | None = None
         self.serial_lines: Mapping[int, SerialLine] = {}
         self._registry = registry
         self._commands = CommandQueue()

@@ -50,6 +50,7 @@ Display = Annotated[
     ),
 ]
 Frontends = Annotated[list[str] | None, typer.Option("--frontend", metavar="NAME[:opt=value,...]", help="Start a frontend for the machine; repeatable.")]
+Record = Annotated[Path | None, typer.Option(metavar="FILE", help="Make a video of the screen, .mp4 or .webm; FILE must not be there yet.")]
 NoReboot = Annotated[bool, typer.Option("--no-reboot", help="A reset by the guest ends the run.")]
 Until = Annotated[str | None, typer.Option(metavar="TEXT", help="End with success when the guest has written TEXT to serial port 1.")]
 Timeout = Annotated[float | None, typer.Option(metavar="SECONDS", help="End with exit code 124 after this time.")]

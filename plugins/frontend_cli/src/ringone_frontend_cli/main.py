@@ -40,6 +40,7 @@ from ringone_frontend_cli.declarations import (
     Memory,
     Name,
     NoReboot,
+    Record,
     Serial,
     ThrowAway,
     Timeout,
@@ -103,6 +104,7 @@ def run(
     debugcon: DebugConsole = "none",
     display: Display = "auto",
     frontend: Frontends = None,
+    record: Record = None,
     no_reboot: NoReboot = False,
     until: Until = None,
     timeout: Timeout = None,
@@ -130,7 +132,7 @@ def run(
         debugcon=debugcon,
         firmware=firmware,
     )
-    options = RunOptions(display=display, no_reboot=no_reboot, until=until, timeout_s=timeout, frontends=frontend or ())
+    options = RunOptions(display=display, no_reboot=no_reboot, until=until, timeout_s=timeout, frontends=frontend or (), record=record)
     run_and_report(lambda registry: arguments.machine_config(described), options, json=json, verbosity=verbose)
 
 
@@ -141,6 +143,7 @@ def startvm(
     throw_away: ThrowAway = False,
     display: Display = "auto",
     frontend: Frontends = None,
+    record: Record = None,
     no_reboot: NoReboot = False,
     until: Until = None,
     timeout: Timeout = None,
@@ -152,7 +155,7 @@ def startvm(
     from ringone_frontend_cli.commands import load_machine, run_and_report
     from ringone_frontend_cli.running import RunOptions
 
-    options = RunOptions(display=display, no_reboot=no_reboot, until=until, timeout_s=timeout, frontends=frontend or ())
+    options = RunOptions(display=display, no_reboot=no_reboot, until=until, timeout_s=timeout, frontends=frontend or (), record=record)
     run_and_report(lambda registry: load_machine(file, registry, cpu=cpu, throw_away=throw_away), options, json=json, verbosity=verbose)
 
 

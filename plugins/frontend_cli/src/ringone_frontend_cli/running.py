@@ -6,13 +6,15 @@ import contextlib
 import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
 
 import attrs
 from ringone.api.config import MachineConfig
 from ringone.api.errors import ConfigError, DriverError, RingOneError
 from ringone.api.frontends import Frontend, VmSession
-from ringone.home.remotedisplay import Change, ServedDisplay
+from ringone.home.recording import RecordedScreen, check_new
+from ringone.home.remotedisplay import ServedDisplay
 from ringone.machine import create_session
 from ringone.options import bind_options
 from ringone.plugins import PluginRegistry
@@ -34,11 +36,15 @@ class RunOptions:
     until: str | None = None
     timeout_s: float | None = None
     frontends: Sequence[str] = ()
+    record: Path | None = None
+    """A video file."""
 
 
 def run_machine(config: MachineConfig, registry: PluginRegistry, options: RunOptions, log: CliLog) -> Report:
     """Run `config` to its end. Raises what keeps it from running."""
     arguments.check_timeout(options.timeout_s)
+    if options.record is not None:
+        check_new(options.record, registry.frontends())
     attendant = choose_console(config, options.display, log)
     endings = Endings(options.timeout_s)
     started = time.monotonic()
@@ -91,8 +97,10 @@ def _attend(session: VmSession, attendant: console.Console, endings: Endings, re
         for frontend in frontends:
             frontend.start(session)
             stack.callback(frontend.stop)
+        recording = _recording(session, registry, options.record, stack)
         endings.start_clock()
         session.start()
+        recording.start()
         _serve_remote_display(session, registry, log, stack)
         return attendant.serve(session, watch, endings)
 
@@ -107,7 +115,19 @@ def _serve_remote_display(session: VmSession, registry: PluginRegistry, log: Cli
         log.tell(f"Remote display: {served_at(endpoint)}")
 
 
-def _for_this_run(change: Change) -> None:
+def _recording(session: VmSession, registry: PluginRegistry, file: Path | None, stack: contextlib.ExitStack) -> RecordedScreen:
+    """Records into `file`, where one is given, until `stack` ends."""
+    session.recording = recording = RecordedScreen(session, session.config.recording, registry.frontends(), _for_this_run)
+    stack.callback(recording.stop)
+    if file is not None:
+        try:
+            recording.record_to(file)
+        except DriverError as error:
+            raise ConfigError(str(error)) from error
+    return recording
+
+
+def _for_this_run(change: object) -> None:
     """A machine that runs in the foreground has no lock on its file, which is left alone."""
 
 

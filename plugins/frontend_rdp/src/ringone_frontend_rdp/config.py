@@ -94,7 +94,6 @@ class RdpOptions:
     layout: str = option("us", help="the guest's keyboard layout, by which characters that clients send become keys", validator=_is_layout)
     clipboard: bool = option(False, help="Ctrl+Alt+V types the text of the client's clipboard")
     video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; bitmaps: as before RDP 8")
-    record: Path | None = option(None, help="a video file (MP4) of the screen that is made while the machine runs; none of that name may be there")
 
     @property
     def is_loopback(self) -> bool:

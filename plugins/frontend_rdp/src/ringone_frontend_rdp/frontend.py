@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import hmac
 import logging
@@ -23,7 +22,6 @@ from ringone_frontend_rdp.connection import Security
 from ringone_frontend_rdp.credssp import Acceptor
 from ringone_frontend_rdp.files import host_folder
 from ringone_frontend_rdp.graphics import h264
-from ringone_frontend_rdp.recording import Recording, recorded
 from ringone_frontend_rdp.server import RdpServer, ServerSettings
 from ringone_frontend_rdp.users import UserDatabase, nt_hash
 from ringone_frontend_rdp.x224 import Protocol
@@ -47,8 +45,6 @@ class RdpFrontend:
             raise ConfigError("security=nla: NLA is about users; accepted with auth=users only")
         if options.video is Video.AVC420:
             h264.require("video=avc420")
-        if options.record is not None:
-            h264.require("record")
         self._options = options
         self._thread: threading.Thread | None = None
         self.port = 0
@@ -69,12 +65,8 @@ class RdpFrontend:
         )
         listening = self._listen()
         self.port = listening.getsockname()[1]
-        with contextlib.ExitStack() as undo:
-            undo.callback(listening.close)
-            recording = None if self._options.record is None else Recording(self._options.record)
-            undo.pop_all()
         self._running: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        serving = self._serve(session, settings, listening, recording)
+        serving = self._serve(session, settings, listening)
         self._thread = threading.Thread(target=lambda: asyncio.run(serving), name=f"{session.config.name} RDP", daemon=True)
         self._thread.start()
         self._running.result()
@@ -106,12 +98,11 @@ class RdpFrontend:
             received_bytes=server.received_bytes,
         )
 
-    async def _serve(self, session: VmSession, settings: ServerSettings, listening: socket.socket, recording: Recording | None) -> None:
+    async def _serve(self, session: VmSession, settings: ServerSettings, listening: socket.socket) -> None:
         stop = asyncio.Event()
-        self._server = server = RdpServer(session, settings)
+        self._server = RdpServer(session, settings)
         self._running.set_result((asyncio.get_running_loop(), stop))
-        async with contextlib.nullcontext() if recording is None else recorded(server.screen, recording):
-            await server.serve(listening, stop)
+        await self._server.serve(listening, stop)
 
     def _certificate(self) -> HostCertificate:
         if self._options.certificate is not None and self._options.key is not None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ringone.api.config import RemoteDisplay
-from ringone.api.frontends import Frontend, FrontendSpec, RemoteDisplayFrontend
+from ringone.api.config import Recording, RemoteDisplay
+from ringone.api.frontends import Frontend, FrontendSpec, RecorderFrontend, RemoteDisplayFrontend
 from ringone.api.hooks import hookimpl
 
 from ringone_frontend_rdp.config import RdpOptions
@@ -25,9 +25,17 @@ def _remote_display(display: RemoteDisplay) -> RemoteDisplayFrontend:
     return RdpFrontend(options_of(display))
 
 
+def _recorder(recording: Recording) -> RecorderFrontend:
+    from ringone_frontend_rdp.recorder import Recorder
+
+    return Recorder(recording)
+
+
 @hookimpl
 def ringone_frontends() -> Iterable[FrontendSpec]:
-    yield FrontendSpec(name="rdp", summary="the console for RDP clients", options=RdpOptions, create=_create, remote_display=_remote_display)
+    yield FrontendSpec(
+        name="rdp", summary="the console for RDP clients", options=RdpOptions, create=_create, remote_display=_remote_display, recorder=_recorder
+    )
 
 
 @hookimpl

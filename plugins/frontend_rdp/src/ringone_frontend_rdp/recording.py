@@ -1,68 +1,108 @@
-"""The machine's screen as a video file (MP4 with H.264), for as long as the frontend runs, whether anybody is connected or not.
+"""A video file, H.264 in MP4 or VP9 in WebM, as its name says.
 
-The video has one size. Pictures of the guest's that are smaller stand in its middle, larger ones are made smaller; black is around them. The file is written in
-fragments of a second: it can be played up to the last one even where its end was never written.
+The video has one size. Pictures that are smaller stand in its middle, larger ones are made smaller; black is around them. The file is written in pieces of a
+second: it can be played up to the last one even where its end was never written.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
+import attrs
 import numpy as np
-from ringone.api.errors import DriverError
+from ringone.api.config import Recording
+from ringone.api.errors import ConfigError, DriverError
 
 from ringone_frontend_rdp.codecs import Picture
 from ringone_frontend_rdp.graphics import h264
 
-WIDTH, HEIGHT = 1024, 768
-FRAMES_PER_S = 25
-STILL_S = 1
-"""So long after the last one, the same picture is recorded again: what is in the file is never much older."""
+if TYPE_CHECKING:
+    import av
+
+SIDES = range(16, 4097, 2)
+FRAMES_PER_S = range(1, 61)
 KEY_FRAME_EVERY = 250
 MILLISECONDS = Fraction(1, 1000)
-CONTAINER = {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000", "flush_packets": "1"}
-CODEC_OPTIONS = {"preset": "superfast", "tune": "zerolatency", "crf": "23"}
-
-_log = logging.getLogger("ringone.rdp")
 
 
-class Screen(Protocol):
-    """Sets what is added whenever there is another picture."""
+@attrs.frozen
+class Kind:
+    """Container and codec by FFmpeg's names, with their options."""
 
-    picture: Picture | None
+    container: str
+    codec: str
+    container_options: Mapping[str, str]
+    codec_options: Mapping[str, str]
 
-    def add(self, viewer: asyncio.Event) -> None: ...
-    def remove(self, viewer: asyncio.Event) -> None: ...
+
+KINDS: Mapping[str, Kind] = {
+    ".mp4": Kind(
+        "mp4",
+        h264.CODEC,
+        {"movflags": "empty_moov+default_base_moof", "frag_duration": "1000000", "flush_packets": "1"},
+        {"preset": "superfast", "tune": "zerolatency", "crf": "23"},
+    ),
+    ".webm": Kind(
+        "webm",
+        "libvpx-vp9",
+        {"cluster_time_limit": "1000", "flush_packets": "1"},
+        {"deadline": "realtime", "cpu-used": "8", "lag-in-frames": "0", "crf": "24", "b": "0"},
+    ),
+}
+"""By the file's suffix."""
 
 
-class Recording:
-    """One call at a time; what goes wrong with the file is a `DriverError`. A file that is there already is not overwritten."""
+def check(wanted: Recording) -> Kind:
+    """Raises `ConfigError` for a video that cannot be made here."""
+    h264.require("recording")
+    if wanted.file is None or wanted.file.suffix.lower() not in KINDS:
+        raise ConfigError(f"recording into {wanted.file}; accepted: files whose names end with {', '.join(KINDS)}")
+    if wanted.width not in SIDES or wanted.height not in SIDES:
+        raise ConfigError(f"a recording of {wanted.width}x{wanted.height}; accepted: even numbers from {SIDES[0]} to {SIDES[-1]}")
+    if wanted.fps not in FRAMES_PER_S:
+        raise ConfigError(f"a recording of {wanted.fps} pictures a second; accepted: {FRAMES_PER_S[0]} to {FRAMES_PER_S[-1]}")
+    kind = KINDS[wanted.file.suffix.lower()]
+    _require_codec(kind.codec)
+    return kind
 
-    def __init__(self, path: Path) -> None:
+
+def _require_codec(name: str) -> None:
+    import av
+
+    try:
+        av.Codec(name, "w")
+    except ValueError as error:
+        raise ConfigError(f"recording: PyAV has no {name}; accepted with the one of: pip install 'ringone-frontend-rdp[h264]'") from error
+
+
+class VideoFile:
+    """One call at a time; what goes wrong with the file is a `DriverError`. A file that is there already is not overwritten, and one without pictures is
+    taken away."""
+
+    def __init__(self, wanted: Recording) -> None:
+        kind = check(wanted)
         import av
 
-        self._path = path
+        assert wanted.file is not None
+        self._path = wanted.file
+        self._size = wanted.width, wanted.height
         self._failures = (OSError, av.FFmpegError)
         self._last: tuple[Picture, int] | None = None
         with self._failing():
-            self._bytes = path.open("xb", buffering=0)
-        self._file = av.open(self._bytes, "w", format="mp4", options=CONTAINER)
-        self._stream = self._file.add_stream(h264.CODEC, rate=FRAMES_PER_S, options=CODEC_OPTIONS)
-        self._stream.width, self._stream.height, self._stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        self._stream.codec_context.time_base = MILLISECONDS
-        self._stream.codec_context.gop_size = KEY_FRAME_EVERY
-        h264.mark_colours(self._stream.codec_context)
+            self._bytes = self._path.open("xb", buffering=0)
+        try:
+            self._file = av.open(self._bytes, "w", format=kind.container, options=dict(kind.container_options))
+            self._stream = self._new_stream(kind, wanted.fps)
+        except BaseException:
+            self._discard()
+            raise
 
     def add(self, picture: Picture, seconds: float) -> None:
-        """`seconds` since the recording's beginning."""
-        frame = h264.video_frame(on_canvas(picture))
+        """`seconds` since the video's beginning."""
+        frame = h264.video_frame(on_canvas(picture, *self._size))
         frame.time_base = MILLISECONDS
         frame.pts = round(seconds * 1000) if self._last is None else max(round(seconds * 1000), self._last[1] + 1)
         self._last = picture, frame.pts
@@ -71,70 +111,48 @@ class Recording:
 
     def close(self, seconds: float) -> None:
         """The last picture is shown until then."""
+        if self._last is None:
+            self._discard()
+            return
         try:
             with self._failing():
-                if self._last is not None:
-                    self.add(self._last[0], seconds)
-                    self._file.mux(self._stream.encode(None))
+                self.add(self._last[0], seconds)
+                self._file.mux(self._stream.encode(None))
                 self._file.close()
         finally:
             self._bytes.close()
+
+    def _new_stream(self, kind: Kind, fps: int) -> av.VideoStream:
+        import av
+
+        stream = self._file.add_stream(kind.codec, rate=fps, options=dict(kind.codec_options))
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height = self._size
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.time_base = MILLISECONDS
+        stream.codec_context.gop_size = KEY_FRAME_EVERY
+        h264.mark_colours(stream.codec_context)
+        return stream
+
+    def _discard(self) -> None:
+        self._bytes.close()
+        self._path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
         try:
             yield
         except self._failures as error:
-            raise DriverError(f"record={self._path}: {error.strerror or error}") from error
+            raise DriverError(f"recording into {self._path}: {error.strerror or error}") from error
 
 
-@contextlib.asynccontextmanager
-async def recorded(screen: Screen, recording: Recording) -> AsyncIterator[None]:
-    """What `screen` shows goes into a file meanwhile. Where that fails later on, the recording ends and nothing else."""
-    changed = asyncio.Event()
-    screen.add(changed)
-    task = asyncio.create_task(_record(recording, screen, changed))
-    try:
-        yield
-    finally:
-        screen.remove(changed)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-
-
-async def _record(recording: Recording, screen: Screen, changed: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    with ThreadPoolExecutor(1, "RDP recording") as thread:
-        try:
-            while True:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(changed.wait(), STILL_S)
-                changed.clear()
-                if screen.picture is not None:
-                    await loop.run_in_executor(thread, recording.add, screen.picture, loop.time() - begun)
-                await asyncio.sleep(1 / FRAMES_PER_S)
-        except DriverError as error:
-            _log.error("the recording ends: %s", error)
-        finally:
-            thread.submit(_close, recording, loop.time() - begun)
-
-
-def _close(recording: Recording, seconds: float) -> None:
-    try:
-        recording.close(seconds)
-    except DriverError as error:
-        _log.error("the end of the recording is lost: %s", error)
-
-
-def on_canvas(picture: Picture) -> Picture:
-    height, width, _ = picture.shape
-    if width > WIDTH or height > HEIGHT:
-        scale = max(width / WIDTH, height / HEIGHT)
-        picture = h264.scaled(picture, max(1, int(width / scale)), max(1, int(height / scale)))
-        height, width, _ = picture.shape
-    top, left = (HEIGHT - height) // 2, (WIDTH - width) // 2
-    canvas = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    canvas[top : top + height, left : left + width] = picture
+def on_canvas(picture: Picture, width: int, height: int) -> Picture:
+    rows, columns, _ = picture.shape
+    if columns > width or rows > height:
+        scale = max(columns / width, rows / height)
+        picture = h264.scaled(picture, max(1, int(columns / scale)), max(1, int(rows / scale)))
+        rows, columns, _ = picture.shape
+    top, left = (height - rows) // 2, (width - columns) // 2
+    canvas = np.zeros((height, width, 3), np.uint8)
+    canvas[top : top + rows, left : left + columns] = picture
     return canvas

@@ -89,7 +89,8 @@ def is_verb_line(words: Sequence[str]) -> bool:
         return False
     name, *rest = plain
     if name == "startvm":
-        return "--type" in rest or not any(Path(word).suffix == ".vbox" or Path(word).is_file() for word in rest)
+        words = [word for before, word in zip(("", *rest), rest, strict=False) if before != "--record"]
+        return "--type" in words or not any(Path(word).suffix == ".vbox" or Path(word).is_file() for word in words)
     return name in VERB_MODULES or name in ALIASES or name in REFUSED_VERBS or (name == "help" and bool(rest))
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from pathlib import Path
 
-from ringone.api.errors import RingOneError
+from ringone.api.errors import ConfigError, RingOneError
 
 from ringone_frontend_cli.vboxmanage.context import Context, Machine
-from ringone_frontend_cli.vboxmanage.errors import INVALID_OBJECT_STATE, NotSupportedError, VerbError
+from ringone_frontend_cli.vboxmanage.errors import INVALID_OBJECT_STATE, SYNTAX_EXIT_CODE, NotSupportedError, VerbError, VerbSyntaxError
 from ringone_frontend_cli.vboxmanage.running import client_installed, connect
 from ringone_frontend_cli.vboxmanage.syntax import Arguments, Verb, choice, option
 from ringone_frontend_cli.vboxmanage.vrde import served_at
@@ -20,7 +21,7 @@ REMOTE = frozenset({"rdp", "vrde", "vrdp"})
 """Types that serve the remote display whether or not the machine file says so; VirtualBox calls it VRDE, and called it VRDP."""
 
 
-def start(context: Context, arguments: Arguments) -> None:
+def start(context: Context, arguments: Arguments) -> int | None:
     kind = arguments.get("--type", "gui")
     if kind == "emergencystop":
         raise NotSupportedError("startvm --type emergencystop is not supported; accepted: controlvm NAME poweroff")
@@ -28,11 +29,28 @@ def start(context: Context, arguments: Arguments) -> None:
         raise NotSupportedError("startvm --type sdl is not supported: there are no windows", "headless, gui, separate")
     if arguments.has("--putenv"):
         raise NotSupportedError("startvm --putenv is not supported: machines have the environment of whoever starts them")
+    record = arguments.get("--record")
+    if record is not None and len(arguments.words) > 1:
+        raise VerbSyntaxError("--record makes a video of one machine; accepted: one name")
+    try:
+        video = None if record is None else _new_video(context, record)
+    except ConfigError as error:
+        print(f"{context.program}: error: --record: {error}", file=sys.stderr)
+        return SYNTAX_EXIT_CODE
     for name in arguments.words:
-        _start(context, name, kind)
+        _start(context, name, kind, video)
+    return None
 
 
-def _start(context: Context, name: str, kind: str) -> None:
+def _new_video(context: Context, record: str) -> Path:
+    from ringone.home.recording import check_new
+
+    file = Path(record).absolute()
+    check_new(file, context.registry.frontends())
+    return file
+
+
+def _start(context: Context, name: str, kind: str, record: Path | None) -> None:
     machine = context.machine(name)
     shown = machine.registered.name
     if machine.is_online:
@@ -45,7 +63,8 @@ def _start(context: Context, name: str, kind: str) -> None:
     print(f'Waiting for VM "{shown}" to power on...', flush=True)
     with client_installed():
         from ringone.client.launch import launch
-    launch(machine.uuid, context.folder, ("--remote-display",) if kind in REMOTE else ())
+    options = (*(("--remote-display",) if kind in REMOTE else ()), *(("--record", str(record)) if record is not None else ()))
+    launch(machine.uuid, context.folder, options)
     print(f'VM "{shown}" has been successfully started.')
     if kind in REMOTE or machine.loaded.config.remote_display.enabled:
         _tell_remote_display(context, machine)
@@ -68,9 +87,13 @@ VERBS = (
     Verb(
         name="startvm",
         summary="start machines",
-        usage=("<uuid|vmname>... [--type headless|rdp|vrde|gui|separate]",),
+        usage=("<uuid|vmname>... [--type headless|rdp|vrde|gui|separate] [--record <file>]",),
         run=start,
-        options=(option("--type", parse=choice("gui", "sdl", HEADLESS, *sorted(REMOTE), "separate", "emergencystop")), option("--putenv", "-E")),
+        options=(
+            option("--type", parse=choice("gui", "sdl", HEADLESS, *sorted(REMOTE), "separate", "emergencystop")),
+            option("--putenv", "-E"),
+            option("--record"),
+        ),
         words=(1, None),
     ),
 )
