@@ -159,13 +159,20 @@ def test_other_size_goes_through_deactivation_and_reactivation() -> None:
     assert Activated() in made.take_events()
 
 
-def test_end_is_told_with_its_reason() -> None:
-    made = client.active(connection())
-    made.take_output()
-    made.close(ErrorInfo.DISCONNECTED_BY_ADMINISTRATOR)
+@pytest.mark.parametrize(
+    ("early_flags", "pdus", "told"),
+    [(1, 0, True), (0, 0, False), (0, 1, True), (0, 5, True)],
+    ids=["said", "not-said", "connected", "active"],
+)
+def test_end_is_told_with_its_reason_to_who_understands_it(early_flags: int, pdus: int, told: bool) -> None:
+    made = connection()
+    client.through_negotiation(made)
+    said(made, client.connect_initial(client.block(0xC001, client.core_data(early_flags=early_flags))), client.ATTACH_USER, client.client_info())
+    said(made, *(client.confirm_active(), *client.FINALIZATION)[:pdus])
+    made.close(ErrorInfo.RPC_INITIATED_DISCONNECT)
     goodbye = made.take_output()
-    assert struct.pack("<BBHI", 47, 0, 0, 1) in goodbye
-    assert goodbye.endswith(b"\x21\x80")
+    assert (struct.pack("<BBHI", 47, 0, 0, 1) in goodbye) == told
+    assert goodbye.endswith(b"\x20\x80")
 
 
 # --- channels
@@ -221,12 +228,16 @@ def test_wrong_password_is_told_and_kept_out_of_the_reason(user: str, password: 
     with pytest.raises(AuthenticationError) as raised:
         made.receive(client.client_info(user, password))
     assert "secret" not in str(raised.value)
-    assert struct.pack("<BBHI", 47, 0, 0, 7) in made.take_output()
+    assert struct.pack("<BBHI", 47, 0, 0, ErrorInfo.SERVER_INSUFFICIENT_PRIVILEGES) in made.take_output()
 
 
 def test_full_server_denies_who_comes() -> None:
+    made = connection(Security(accepted=(Protocol.SSL,), has_room=lambda: False))
+    client.through_negotiation(made)
+    said(made, client.connect_initial(), client.ATTACH_USER)
     with pytest.raises(ProtocolError, match="as many clients"):
-        after_log_on(Security(accepted=(Protocol.SSL,), has_room=lambda: False))
+        made.receive(client.client_info())
+    assert struct.pack("<BBHI", 47, 0, 0, ErrorInfo.SERVER_DENIED_CONNECTION) in made.take_output()
 
 
 # --- what hostile clients send

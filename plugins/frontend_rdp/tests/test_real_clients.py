@@ -8,19 +8,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
+from ringone.api.errors import StateError
 from ringone.api.frontends import VmSession
 from ringone_frontend_rdp.codecs import Picture
-from ringone_frontend_rdp.config import RdpOptions
+from ringone_frontend_rdp.config import RdpOptions, WhenFull
 from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.scancodes import PAUSE
 
 from plugins.frontend_rdp.tests.desk import PROGRAMS, Console, Desk, new_desk, wait_until
+from plugins.frontend_rdp.tests.test_server import Peer
 
 pytestmark = [pytest.mark.rdp_client, pytest.mark.skipif(not all(map(shutil.which, PROGRAMS)), reason=f"needs {', '.join(PROGRAMS)}")]
 
@@ -162,3 +164,40 @@ def test_text_of_the_clipboard_is_typed(console: Console, port: int, desk: Desk)
             wait_until(typed, lambda: console.keys.hex(" "))
         finally:
             owner.kill()
+
+
+def switch_off(frontend: RdpFrontend, patch: pytest.MonkeyPatch) -> None:
+    frontend.stop()
+
+
+def end_machine(frontend: RdpFrontend, patch: pytest.MonkeyPatch) -> None:
+    def ended(_: Console) -> int:
+        raise StateError("the machine is off")
+
+    patch.setattr(Console, "frame_generation", ended)
+
+
+def take_over(frontend: RdpFrontend, patch: pytest.MonkeyPatch) -> None:
+    with contextlib.closing(Peer(frontend.port).log_on()) as peer:
+        peer.read_picture()
+
+
+@pytest.mark.parametrize(("end", "exit_code"), [(switch_off, 1), (take_over, 5), (end_machine, 12)], ids=["switched-off", "taken-over", "machine-off"])
+@pytest.mark.parametrize("client", ["xfreerdp", "xfreerdp3", "rdesktop"])
+def test_exit_code_says_why_the_connection_was_ended(
+    console: Console, desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: str, end: Callable[..., None], exit_code: int
+) -> None:
+    if not shutil.which(client):
+        pytest.skip(f"needs {client}")
+    monkeypatch.setenv("RINGONE_HOME", str(tmp_path / "ringone"))
+    frontend = RdpFrontend(RdpOptions(port="0", max_clients=1, when_full=WhenFull.TAKE_OVER))
+    frontend.start(cast(VmSession, console))
+    try:
+        (picture, *_) = drawings(640, 480)
+        console.show(picture)
+        desk.connect(CLIENTS[client][0].format(port=frontend.port))
+        wait_until_shown(desk, picture, EXACT)
+        end(frontend, monkeypatch)
+        assert desk.exit_code() == exit_code
+    finally:
+        frontend.stop()

@@ -17,12 +17,13 @@ from typing import Any
 import pytest
 import spnego
 from ringone.api.console import Frame
-from ringone.api.errors import ConfigError, DriverError
+from ringone.api.errors import ConfigError, DriverError, StateError
 from ringone.api.remotedisplay import RemoteClient
 from ringone_frontend_rdp.attempts import FREE, Attempts
 from ringone_frontend_rdp.client import REACTIVATION_S, Client
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, WhenFull, ports
 from ringone_frontend_rdp.connection import ErrorInfo
+from ringone_frontend_rdp.fastpath import Bitmap
 from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.users import UserDatabase
 from ringone_frontend_rdp.x224 import Protocol
@@ -202,8 +203,8 @@ def test_who_does_not_take_another_size_gives_its_place_back(
     guest.size, guest.generation = (800, 600), 2
     announced = struct.pack("<HH6H", 2, 28, 32, 1, 1, 1, 800, 600)
     peer.read_until(lambda pdu: announced in pdu)
-    peer.socket.sendall(b"".join(answered) + client.REFRESH_RECT if answered else b"")
-    assert peer.is_closed()
+    peer.socket.sendall(b"".join(answered))
+    assert is_told(peer, ErrorInfo.LOGON_TIMEOUT)
     eventually(lambda: guest.codes == b"\x1e\x9e")
     eventually(lambda: "disconnected: too slow in stage" in caplog.text)
     connect(port).log_on().read_picture()
@@ -271,9 +272,7 @@ def test_one_more_takes_over_and_the_first_is_told(serve: Serve, connect: Connec
     eventually(lambda: guest.codes == b"\x1e")
     second = connect(port).log_on()
     second.read_picture()
-    why = struct.pack("<I", ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION)
-    assert first.read_until(lambda pdu: pdu.endswith(why))
-    assert first.is_closed()
+    assert is_told(first, ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION)
     eventually(lambda: guest.codes == b"\x1e\x9e")
     second.socket.sendall(client.REFRESH_RECT)
     second.read_picture()
@@ -352,8 +351,9 @@ def guess_by_nla(peer: Peer) -> Callable[[], None]:
     peer.start_tls(Protocol.HYBRID)
     context = spnego.client("alice", "wrong", protocol="ntlm")
     peer.socket.sendall(TSRequest(6, nego_tokens=NegoData(context.step() or b"")).pack())
-    (challenge,) = TSRequest.unpack(peer.socket.recv(65536)).nego_tokens or ()
-    proof = TSRequest(6, nego_tokens=NegoData(context.step(challenge.nego_token) or b""), pub_key_auth=bytes(48), client_nonce=bytes(32)).pack()
+    tokens = TSRequest.unpack(peer.socket.recv(65536)).nego_tokens
+    assert tokens is not None
+    proof = TSRequest(6, nego_tokens=NegoData(context.step(tokens[0].nego_token) or b""), pub_key_auth=bytes(48), client_nonce=bytes(32)).pack()
     return lambda: peer.socket.sendall(proof)
 
 
@@ -402,6 +402,31 @@ def test_idle_connections_keep_nobody_out(serve: Serve, connect: Connect) -> Non
     connect(port).log_on().read_picture()
 
 
+def test_who_has_got_far_is_not_crowded_out(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringone_frontend_rdp.server.MOST_UNKNOWN", 8)
+    port = serve()
+    slow = connect(port).start_tls()
+    slow.socket.sendall(client.connect_initial())
+    slow.read_until(lambda pdu: True)
+    crowd = [connect(port) for _ in range(24)]
+    assert crowd[0].is_closed()
+    for pdu in client.conversation()[1:-5]:
+        slow.socket.sendall(pdu)
+    slow.read_picture()
+
+
+def test_who_crowds_in_mid_handshake_leaves_at_once(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("ringone_frontend_rdp.server.MOST_UNKNOWN", 8)
+    monkeypatch.setattr("ringone_frontend_rdp.client.LAST_WORDS_S", 3600)
+    caplog.set_level(logging.INFO)
+    port = serve()
+    for _ in range(24):
+        peer = connect(port)
+        peer.socket.sendall(client.connection_request())
+        assert peer.socket.recv(64)[11] == 2
+    eventually(lambda: caplog.text.count("disconnected: too many connections") == 16)
+
+
 def test_many_come_and_go(serve: Serve, connect: Connect) -> None:
     port = serve()
     for _ in range(20):
@@ -411,15 +436,69 @@ def test_many_come_and_go(serve: Serve, connect: Connect) -> None:
         assert peer.is_closed()
 
 
-def test_end_of_the_console_is_told(guest: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def is_told(peer: Peer, why: ErrorInfo) -> bool:
+    """And that this is the end."""
+    peer.read_until(lambda pdu: pdu.endswith(struct.pack("<BBHI", 47, 0, 0, why)))
+    return peer.read_until(lambda pdu: True).endswith(b"\x20\x80") and peer.is_closed()
+
+
+def test_end_of_the_console_is_told(guest: Machine, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
     frontend = RdpFrontend(RdpOptions(port="0"))
     frontend.start(guest)  # type: ignore[arg-type]
-    peer = Peer(frontend.port).log_on()
+    peer = connect(frontend.port).log_on()
     peer.read_picture()
     frontend.stop()
-    assert peer.read_until(lambda pdu: pdu.endswith(b"\x21\x80"))
-    peer.close()
+    assert is_told(peer, ErrorInfo.RPC_INITIATED_DISCONNECT)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (StateError("the machine is off"), ErrorInfo.LOGOFF_BY_USER),
+        (RuntimeError("a fault of the machine's"), ErrorInfo.RPC_INITIATED_DISCONNECT),
+    ],
+    ids=["end", "fault"],
+)
+def test_end_of_the_machine_is_told(serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch, fault: Exception, why: ErrorInfo) -> None:
+    peer = connect(serve()).log_on()
+    peer.read_picture()
+
+    def ended() -> int:
+        raise fault
+
+    monkeypatch.setattr(guest, "frame_generation", ended)
+    assert is_told(peer, why)
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [(MemoryError(), ErrorInfo.OUT_OF_MEMORY), (RuntimeError(), ErrorInfo.GRAPHICS_SUBSYSTEM_FAILED)],
+    ids=["memory", "other"],
+)
+def test_fault_of_the_servers_ends_one_connection_and_is_told(
+    serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch, fault: Exception, why: ErrorInfo
+) -> None:
+    port = serve()
+    peer, other = (connect(port).log_on() for _ in range(2))
+    peer.read_picture()
+    other.read_picture()
+
+    def failing(*_: object) -> list[Bitmap]:
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ringone_frontend_rdp.picture.updates", failing)
+        peer.socket.sendall(client.REFRESH_RECT)
+        assert is_told(peer, why)
+    other.socket.sendall(client.REFRESH_RECT)
+    other.read_picture()
+
+
+def test_who_breaks_the_protocol_is_told(serve: Serve, connect: Connect) -> None:
+    peer = connect(serve()).log_on()
+    peer.socket.sendall(client.confirm_active())
+    assert is_told(peer, ErrorInfo.DATA_PDU_SEQUENCE)
 
 
 def test_first_free_port_of_a_range_is_taken(serve: Serve) -> None:

@@ -29,9 +29,9 @@ class Attempts:
         self._failures: OrderedDict[str, _Failures] = OrderedDict()
 
     def failed(self, address: str) -> None:
-        origin = _origin(address)
-        failures = self._failures.setdefault(origin, _Failures())
-        self._failures.move_to_end(origin)
+        whose = origin(address)
+        failures = self._failures.setdefault(whose, _Failures())
+        self._failures.move_to_end(whose)
         failures.count += 1
         if failures.count >= FREE:
             failures.until = self._now() + min(FIRST_WAIT_S << min(failures.count - FREE, 16), LONGEST_WAIT_S)
@@ -39,15 +39,15 @@ class Attempts:
             self._failures.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
-        self._failures.pop(_origin(address), None)
+        self._failures.pop(origin(address), None)
 
     def locked_out(self, address: str) -> bool:
-        failures = self._failures.get(_origin(address))
+        failures = self._failures.get(origin(address))
         return failures is not None and self._now() < failures.until
 
 
-def _origin(address: str) -> str:
-    """What is counted as one."""
+def origin(address: str) -> str:
+    """What is counted as one: an address, or the network that somebody who has it has."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import logging
 import socket
 from typing import TYPE_CHECKING
@@ -47,11 +48,21 @@ KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 _log = logging.getLogger("ringone.rdp")
 
 
+class Leave(enum.Enum):
+    """Why the server sends a client away that has done nothing wrong: what is logged, and what it is told."""
+
+    SERVER_ENDS = "the remote display is switched off", ErrorInfo.RPC_INITIATED_DISCONNECT
+    MACHINE_ENDS = "the machine is switched off", ErrorInfo.LOGOFF_BY_USER
+    REPLACED = "another client takes over", ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
+    CROWDED_OUT = "too many connections of clients that nobody knows yet", ErrorInfo.SERVER_DENIED_CONNECTION
+
+
 class Client:
     """One connection, from its first byte to its last."""
 
-    def __init__(self, server: RdpServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._server = server
+    def __init__(self, server: RdpServer, task: asyncio.Task[None], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """`task` is the one that `run` runs in."""
+        self._server, self._task = server, task
         self._reader, self._writer = reader, writer
         self.address = str(writer.get_extra_info("peername", ("?",))[0])
         self._connection: Connection | None = None
@@ -67,11 +78,20 @@ class Client:
         self._wanted = True
         self._activated = False
         self._ended = ""
-        self._farewell = ErrorInfo.DISCONNECTED_BY_ADMINISTRATOR
+        self._farewell = ErrorInfo.RPC_INITIATED_DISCONNECT
+        self._told_to_leave: Leave | None = None
+
+    @property
+    def stage(self) -> Stage:
+        return Stage.NEGOTIATION if self._connection is None else self._connection.stage
+
+    @property
+    def leaves(self) -> bool:
+        return self._told_to_leave is not None
 
     @property
     def admitted(self) -> bool:
-        return self._connection is not None and Stage.CAPABILITIES <= self._connection.stage < Stage.CLOSED and not self._gives_way
+        return Stage.CAPABILITIES <= self.stage < Stage.CLOSED and not self.leaves
 
     @property
     def seen(self) -> RemoteClient | None:
@@ -80,13 +100,10 @@ class Client:
             return None
         return RemoteClient(address=self.address, user=self._connection.user)
 
-    def give_way(self) -> None:
-        """Another client takes over; what is left is to tell this one."""
-        self._farewell = ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
-
-    @property
-    def _gives_way(self) -> bool:
-        return self._farewell is ErrorInfo.DISCONNECTED_BY_OTHER_CONNECTION
+    def leave(self, why: Leave) -> None:
+        """What the first one says who calls this is what the client is told."""
+        self._told_to_leave = self._told_to_leave or why
+        self._task.cancel()
 
     async def run(self) -> None:
         _keep_alive(self._writer)
@@ -98,13 +115,16 @@ class Client:
             self._ended = f"not let in: {error}"
             _log.warning("%s: %s", self.address, self._ended)
         except ProtocolError as error:
-            self._ended = str(error)
-        except (OSError, RingOneError) as error:
+            self._ended, self._farewell = str(error), ErrorInfo.DATA_PDU_SEQUENCE
+        except OSError as error:
             self._ended = self._ended or str(error) or type(error).__name__
+        except RingOneError as error:  # of the machine's, which has ended
+            self._ended, self._farewell = str(error), ErrorInfo.LOGOFF_BY_USER
         except asyncio.CancelledError:
-            self._ended = "another client takes over" if self._gives_way else "the server ends it"
-        except Exception:
+            self._ended, self._farewell = (self._told_to_leave or Leave.SERVER_ENDS).value
+        except Exception as error:
             self._ended = "a fault of the server's"
+            self._farewell = ErrorInfo.OUT_OF_MEMORY if isinstance(error, MemoryError) else ErrorInfo.GRAPHICS_SUBSYSTEM_FAILED
             _log.exception("%s: the server failed", self.address)
         finally:
             pump.cancel()
@@ -125,6 +145,7 @@ class Client:
         except TimeoutError as error:
             if not self._limit.expired():
                 raise
+            self._farewell = ErrorInfo.LOGON_TIMEOUT
             raise TimeoutError(f"too slow in stage {self._connection.stage.name}") from error
 
     def _check_attempts(self) -> None:
@@ -352,6 +373,9 @@ class Client:
             self._connection.close(self._farewell)
             self._flush()
         self._writer.close()
+        if self._told_to_leave is Leave.CROWDED_OUT:  # nothing was said yet, and who crowds does not wait
+            self._writer.transport.abort()
+            return
         try:
             await asyncio.wait_for(self._writer.wait_closed(), LAST_WORDS_S)
         except (OSError, TimeoutError, asyncio.CancelledError):

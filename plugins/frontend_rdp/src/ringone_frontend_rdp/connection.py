@@ -45,11 +45,19 @@ LARGEST_OTHER_PDU = 0xFFFF
 
 
 class ErrorInfo(enum.IntEnum):
-    """Why the server ends a connection (ERRINFO codes)."""
+    """Why the server ends a connection: ERRINFO codes, [MS-RDPBCGR] 2.2.5.1.1."""
 
-    DISCONNECTED_BY_ADMINISTRATOR = 0x01
+    RPC_INITIATED_DISCONNECT = 0x01
+    LOGON_TIMEOUT = 0x04
     DISCONNECTED_BY_OTHER_CONNECTION = 0x05
+    OUT_OF_MEMORY = 0x06
     SERVER_DENIED_CONNECTION = 0x07
+    SERVER_INSUFFICIENT_PRIVILEGES = 0x09
+    LOGOFF_BY_USER = 0x0C
+    DATA_PDU_SEQUENCE = 0x10CB
+    """One of many that say that the client breaks the protocol; clients do not tell them apart."""
+    GRAPHICS_SUBSYSTEM_FAILED = 0x112F
+    """After which FreeRDP connects again where it was told to (``+auto-reconnect``)."""
 
 
 class CredSsp(Interface):
@@ -187,9 +195,11 @@ class Connection:
             self._out += x224.data(mcs.send_data(self._user_id, number, chunk))
 
     def close(self, why: ErrorInfo) -> None:
-        """Tell the client, where it can be told."""
+        """Tell the client, where it can be told. FreeRDP 3 understands error information once it is connected, and does not say so; before that it takes it for
+        a fault of the transport and tries again."""
         if Stage.CHANNELS < self.stage < Stage.CLOSED:
-            if self.client is not None and self.client.early_flags & SUPPORT_ERRINFO_PDU:
+            assert self.client is not None
+            if self.client.early_flags & SUPPORT_ERRINFO_PDU or self.capabilities is not None:
                 self._send_data(share.Data.SET_ERROR_INFO, struct.pack("<I", why))
             self._out += x224.data(mcs.disconnect_provider_ultimatum())
         self.stage = Stage.CLOSED
@@ -302,18 +312,18 @@ class Connection:
         info = parse_client_info(data)
         if self.protocol is Protocol.SSL and self._security.password_fits is not None:
             if not self._security.password_fits(info.user, info.password):
-                self._deny()
+                self._deny(ErrorInfo.SERVER_INSUFFICIENT_PRIVILEGES)
                 raise AuthenticationError("wrong user or password")
             self.user = info.user
         if not self._security.has_room():
-            self._deny()
+            self._deny(ErrorInfo.SERVER_DENIED_CONNECTION)
             raise ProtocolError("as many clients as may be are connected")
         self._send(licensing.valid_client())
         self._demand_active()
 
-    def _deny(self) -> None:
+    def _deny(self, why: ErrorInfo) -> None:
         self.stage = Stage.CAPABILITIES
-        self.close(ErrorInfo.SERVER_DENIED_CONNECTION)
+        self.close(why)
 
     def _demand_active(self) -> None:
         self._send(share.demand_active(SHARE_ID, self._user_id, self.width, self.height, self.depth))

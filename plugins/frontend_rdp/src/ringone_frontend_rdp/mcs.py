@@ -243,5 +243,5 @@ def send_data(user: int, channel: int, data: bytes) -> bytes:
 
 
 def disconnect_provider_ultimatum() -> bytes:
-    """Reason: user requested."""
-    return b"\x21\x80"
+    """Reason: provider initiated."""
+    return b"\x20\x80"

@@ -21,8 +21,8 @@ from ringone.api.remotedisplay import RemoteClient
 from ringone.keyboard import Layout
 
 from ringone_frontend_rdp import picture
-from ringone_frontend_rdp.attempts import Attempts
-from ringone_frontend_rdp.client import READ_BYTES, Client
+from ringone_frontend_rdp.attempts import Attempts, origin
+from ringone_frontend_rdp.client import READ_BYTES, Client, Leave
 from ringone_frontend_rdp.config import Video, WhenFull
 from ringone_frontend_rdp.connection import Security
 from ringone_frontend_rdp.machine import on_machine
@@ -34,7 +34,7 @@ GUEST_SHARE = 0.1
 """How much of the machine's time may be spent on pictures: dear ones are taken less often."""
 ENCODERS = 2
 MOST_UNKNOWN = 64
-"""Connections that have not got through the handshake; of more, the oldest is dropped that comes from where most come from."""
+"""Connections that have not got through the handshake."""
 LARGEST_DESKTOP = 8192
 
 _log = logging.getLogger("ringone.rdp")
@@ -113,7 +113,8 @@ class RdpServer:
         self.clients_so_far = 0
         self.sent_bytes = 0
         self.received_bytes = 0
-        self._clients: dict[asyncio.Task[None], Client] = {}
+        self._clients: dict[Client, asyncio.Task[None]] = {}
+        """In the order in which they came."""
 
     async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
         """Until `stop` or the machine's end; every client has been told then."""
@@ -122,9 +123,12 @@ class RdpServer:
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
         server.close()
-        for task in (watching, stopping, *self._clients):
+        why = Leave.MACHINE_ENDS if watching.done() and isinstance(watching.exception(), RingOneError) else Leave.SERVER_ENDS
+        for client in self._clients:
+            client.leave(why)
+        for task in (watching, stopping):
             task.cancel()
-        results = await asyncio.gather(watching, stopping, *self._clients, return_exceptions=True)
+        results = await asyncio.gather(watching, stopping, *self._clients.values(), return_exceptions=True)
         if isinstance(results[0], RingOneError):
             _log.info("the console ends: %s", results[0])
         elif isinstance(results[0], Exception):
@@ -134,13 +138,13 @@ class RdpServer:
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        client = Client(self, reader, writer)
+        client = Client(self, task, reader, writer)
         self._make_room()
-        self._clients[task] = client
+        self._clients[client] = task
         try:
             await client.run()
         finally:
-            del self._clients[task]
+            del self._clients[client]
             self._count()
 
     def activated(self) -> None:
@@ -149,21 +153,20 @@ class RdpServer:
         self._count()
 
     def _count(self) -> None:
-        self.clients = tuple(seen for client in self._clients.values() if (seen := client.seen) is not None)
+        self.clients = tuple(seen for client in self._clients if (seen := client.seen) is not None)
 
     def _make_room(self) -> None:
-        unknown = {task: client.address for task, client in self._clients.items() if not client.admitted and not task.cancelling()}
+        """Among those who come from where most come from, the oldest of the ones that have got the least far leaves."""
+        unknown = [client for client in self._clients if not client.admitted and not client.leaves]
         if len(unknown) >= MOST_UNKNOWN:
-            ((crowded, _),) = Counter(unknown.values()).most_common(1)
-            next(task for task, address in unknown.items() if address == crowded).cancel()
+            ((crowded, _),) = Counter(origin(client.address) for client in unknown).most_common(1)
+            min((client for client in unknown if origin(client.address) == crowded), key=lambda client: client.stage).leave(Leave.CROWDED_OUT)
 
     def _has_room(self) -> bool:
-        admitted = [(task, client) for task, client in self._clients.items() if client.admitted]
+        admitted = [client for client in self._clients if client.admitted]
         if len(admitted) < self.settings.max_clients:
             return True
         if self.settings.when_full is WhenFull.REFUSE:
             return False
-        task, first = admitted[0]
-        first.give_way()
-        task.cancel()
+        admitted[0].leave(Leave.REPLACED)
         return True
