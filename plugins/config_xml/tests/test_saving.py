@@ -24,6 +24,7 @@ from ringone.api.config import (
     Link,
     LinuxBoot,
     MachineConfig,
+    Recording,
     RemoteDisplay,
     SerialPort,
     StorageController,
@@ -139,6 +140,10 @@ CHANGES: dict[str, Change] = {
             properties={"TCP/Ports": "5000-5010", "TCP/Address": "::1"},
         ),
     ),
+    "a recording": lambda config: attrs.evolve(
+        config, recording=Recording(enabled=not config.recording.enabled, file=Path("/videos/a b.mp4"), width=640, height=480, fps=10, rate_kbps=700)
+    ),
+    "no recording": lambda config: attrs.evolve(config, recording=Recording()),
     "no remote display": lambda config: attrs.evolve(config, remote_display=RemoteDisplay()),
     "more serial ports": lambda config: attrs.evolve(
         config,

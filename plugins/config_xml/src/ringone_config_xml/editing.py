@@ -12,7 +12,7 @@ from ringone_config_xml.document import Element, SettingsFile
 
 INDENT = "  "
 ORDER = {
-    "Machine": ("MediaRegistry", "Description", "ExtraData", "Snapshot", "Hardware", "HardDiskAttachments", "StorageControllers", "Groups"),
+    "Machine": ("MediaRegistry", "Description", "ExtraData", "Snapshot", "Hardware", "HardDiskAttachments", "StorageControllers", "Recording", "Groups"),
     "Hardware": (
         *(
             "CPU",
@@ -33,7 +33,7 @@ ORDER = {
         *("Network", "UART", "LPT", "AudioAdapter", "RTC", "SharedFolders", "Clipboard", "DragAndDrop", "IO", "HostPci", "EmulatedUSB", "Guest"),
         *("GuestProperties", "StorageControllers"),
     ),
-    "Snapshot": ("Description", "ExtraData", "Hardware", "HardDiskAttachments", "StorageControllers", "Snapshots"),
+    "Snapshot": ("Description", "ExtraData", "Hardware", "HardDiskAttachments", "StorageControllers", "Recording", "Snapshots"),
     "HardDisk": ("Description", "Property", "HardDisk"),
     "Global": (
         *("ExtraData", "MachineRegistry", "MediaRegistry", "DHCPServers", "NetserviceRegistry", "USBDeviceFilters", "USBDeviceSources", "SystemProperties"),

@@ -13,6 +13,7 @@ from ringone_config_xml.controllers import read_controllers
 from ringone_config_xml.document import NEWEST_MINOR, Document, Element
 from ringone_config_xml.extradata import read_extras
 from ringone_config_xml.media import RegisteredImage, bare_uuid, registry
+from ringone_config_xml.recording import read_recording
 from ringone_config_xml.remotedisplay import read_remote_display
 from ringone_config_xml.storage import read_drives, without_home
 from ringone_config_xml.uart import read_serial_ports
@@ -55,6 +56,7 @@ def read_machine(document: Document, images: Mapping[str, RegisteredImage]) -> M
         drives=read_drives(document, extras.drives, images),
         serial_ports=read_serial_ports(document, extras.serial),
         remote_display=read_remote_display(document),
+        recording=read_recording(document),
         debug_console=extras.debug_console,
         devices=extras.devices,
         wires=extras.wires,

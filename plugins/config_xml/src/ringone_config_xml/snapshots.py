@@ -18,7 +18,7 @@ from ringone_config_xml.text import braced, checked_uuid, relative, time_of, tim
 from ringone_config_xml.writing import apply, own_extra_data
 
 DEPTH_LIMIT = 250
-KEPT = ("Hardware", "HardDiskAttachments", "StorageControllers")
+KEPT = ("Hardware", "HardDiskAttachments", "StorageControllers", "Recording")
 """The elements that a snapshot has of its machine. Ours have ExtraData, too, for what VirtualBox has no element for."""
 LONG_AGO = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 

@@ -16,6 +16,7 @@ from ringone_config_xml.editing import add, attach, copied, ensure, remove, set_
 from ringone_config_xml.extradata import PAE, PREFIX, item_elements, items_of
 from ringone_config_xml.media import MODES, TYPES, RegisteredImage, bare_uuid, registry
 from ringone_config_xml.reading import BOOT_DEVICES, MIB
+from ringone_config_xml.recording import write_recording
 from ringone_config_xml.remotedisplay import write_remote_display
 from ringone_config_xml.storage import ALL_CONTROLLERS, OLD_STORAGE_MINOR, Place, attachments, controller_elements
 from ringone_config_xml.text import braced, flag_text, relative, require_minor
@@ -44,6 +45,7 @@ def apply(document: Document, old: MachineConfig, new: MachineConfig) -> None:
     write_controllers(document, old, new)
     _write_drives(document, old, new)
     write_remote_display(document, old.remote_display, new.remote_display)
+    write_recording(document, old.recording, new.recording)
     write_unmodelled(document, old, new)
     _write_extra_data(document, old, new)
 
