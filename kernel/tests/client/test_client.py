@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ringone.api.errors import ConfigError, DriverError, PluginError, RingOneError, StateError, UnknownNameError, WaitTimeoutError
 from ringone.api.events import MachineState
-from ringone.client import AsyncMachine, Event, Machine, MachineInfo, Match, RemoteDisplayInfo, Snapshot
+from ringone.client import AsyncMachine, Event, Machine, MachineInfo, Match, RecordingInfo, RemoteDisplayInfo, Snapshot
 from ringone.client.events import EventDecoder
 from ringone.client.places import RunningPlace
 from ringone.client.problems import KINDS, error_of
@@ -51,6 +51,7 @@ DISPLAY: dict[str, Any] = {
     "received_bytes": 300,
     "properties": {"TCP/Ports": "5000"},
 }
+RECORDING: dict[str, Any] = {"enabled": True, "recording": True, "file": "/a.mp4", "width": 640, "height": 480, "fps": 10, "error": ""}
 MATCH = {"text": "login:", "groups": [], "start": 10, "end": 16, "virtual_ns": 7}
 
 
@@ -111,6 +112,13 @@ CALLS: dict[str, tuple[Callable[[Any], Any], Asked, Answer, object]] = {
         Asked("PATCH", "/remote-display", {"properties": {"TCP/Ports": "5000"}}),
         Answer.json(DISPLAY),
         RemoteDisplayInfo(**DISPLAY),
+    ),
+    "recording": (lambda vm: vm.recording.info(), Asked("GET", "/recording", b""), Answer.json(RECORDING), RecordingInfo(**RECORDING)),
+    "recording into a file": (
+        lambda vm: vm.recording.change(enabled=True, file=Path("/a.mp4"), width=640, height=480, fps=10),
+        Asked("PATCH", "/recording", {"enabled": True, "file": "/a.mp4", "width": 640, "height": 480, "fps": 10}),
+        Answer.json(RECORDING),
+        RecordingInfo(**RECORDING),
     ),
     "snapshot name": (lambda vm: vm.snapshots.restore("a/b ü"), Asked("POST", "/snapshots/a%2Fb%20%C3%BC/restore", b""), Answer(), None),
 }

@@ -97,6 +97,20 @@ class RemoteDisplayInfo:
 
 
 @attrs.frozen(kw_only=True)
+class RecordingInfo:
+    """`recording` tells whether a video is made now, into `file`, and `error` why not, where it is `enabled`. Otherwise `file` is the one that is named, or ""
+    for one beside the machine file."""
+
+    enabled: bool
+    recording: bool
+    file: str
+    width: int
+    height: int
+    fps: int
+    error: str
+
+
+@attrs.frozen(kw_only=True)
 class Event:
     """`kind` is the name of a class of `ringone.api.events`, `fields` what it has."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from urllib.parse import quote
 
 from ringone.api.errors import StateError
 from ringone.api.events import MachineState
-from ringone.client.answers import Cells, KeyboardInfo, MachineInfo, Match, RemoteDisplayInfo, Snapshot, make, record
+from ringone.client.answers import Cells, KeyboardInfo, MachineInfo, Match, RecordingInfo, RemoteDisplayInfo, Snapshot, make, record
 from ringone.client.calls import Call, L_co, Part, Response, nothing, operation
 
 WAIT_S = 60.0
@@ -181,6 +182,30 @@ class RemoteDisplay(Part[L_co]):
         return Call(method="PATCH", path="/remote-display", json=present, answer=record(RemoteDisplayInfo))
 
 
+class Recording(Part[L_co]):
+    """A video of the screen."""
+
+    @operation
+    def info(self) -> Call[RecordingInfo]:
+        return Call(method="GET", path="/recording", answer=record(RecordingInfo))
+
+    @operation
+    def change(
+        self,
+        *,
+        enabled: bool | None = None,
+        file: str | os.PathLike[str] | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        fps: int | None = None,
+    ) -> Call[RecordingInfo]:
+        """Now and in the machine file; a relative `file` is one of the machine's folder. A video that was switched off is whole then. While one is made, it
+        can only be switched off. Raises what keeps it from being made, and nothing has changed then."""
+        changes = {"enabled": enabled, "file": None if file is None else os.fspath(file), "width": width, "height": height, "fps": fps}
+        present = {name: value for name, value in changes.items() if value is not None}
+        return Call(method="PATCH", path="/recording", json=present, answer=record(RecordingInfo))
+
+
 class MachineParts(Part[L_co]):
     """A machine: what it does itself, and its parts."""
 
@@ -192,6 +217,7 @@ class MachineParts(Part[L_co]):
         self.serial = Serial(line, 0)
         self.snapshots = Snapshots(line)
         self.remote_display = RemoteDisplay(line)
+        self.recording = Recording(line)
         self._serial_ports = {0: self.serial}
         self._checkpoints: list[int] = []
 

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 
 from ringone_control_api import problems
 from ringone_control_api.limits import BodyLimits
-from ringone_control_api.routes import checkpoints, events, insight, keyboard, machine, mouse, remote_display, screen, serial, snapshots, wait
+from ringone_control_api.routes import checkpoints, events, insight, keyboard, machine, mouse, recording, remote_display, screen, serial, snapshots, wait
 
 SUMMARY = "Drive a running machine: its state, keyboard, mouse, screen, serial ports, snapshots and events."
 SECTIONS: tuple[tuple[str, APIRouter, str], ...] = (
@@ -22,6 +22,7 @@ SECTIONS: tuple[tuple[str, APIRouter, str], ...] = (
     ("mouse", mouse.router, "The mouse"),
     ("screen", screen.router, "What the guest shows"),
     ("remote display", remote_display.router, "The screen for others, over the network"),
+    ("recording", recording.router, "A video of the screen"),
     ("waiting", wait.router, "Waiting for the guest"),
     ("serial", serial.router, "Serial ports"),
     ("checkpoints", checkpoints.router, "States in memory"),

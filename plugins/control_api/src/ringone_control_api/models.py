@@ -324,3 +324,30 @@ class RemoteDisplayChange(Model):
     properties: dict[PropertyName, PropertyValue] | None = Field(
         None, max_length=100, description="An empty value takes a property away", examples=[{"TCP/Ports": "5000-5010"}]
     )
+
+
+VideoSide = Annotated[int, Field(ge=16, le=4096, multiple_of=2)]
+
+
+class RecordingInfo(Model):
+    """The video of the screen."""
+
+    enabled: bool
+    recording: bool = Field(description="Whether it is made now")
+    file: str = Field(description="Which one is written now; else the one that is named, or empty for one beside the machine file")
+    width: int
+    height: int
+    fps: int = Field(description="Pictures a second, at most")
+    error: str = Field(description="Why it is not made though it is enabled, or why it has ended")
+
+
+class RecordingChange(Model):
+    """What is left out stays as it is."""
+
+    enabled: bool | None = None
+    file: str | None = Field(
+        None, min_length=1, max_length=4096, pattern=r"^[^\x00]*$", description="A relative one is of the machine's folder", examples=["debian.mp4"]
+    )
+    width: VideoSide | None = None
+    height: VideoSide | None = None
+    fps: Annotated[int, Field(ge=1, le=60)] | None = None
