@@ -113,11 +113,12 @@ class Context:
         view = attrs.evolve(view, session="headless")
         try:
             with client(self, machine) as vm:
-                state, picture, display = OF_MACHINE[vm.info().state], vm.screen.png(), vm.remote_display.info()
+                state, picture = OF_MACHINE[vm.info().state], vm.screen.png()
+                view = attrs.evolve(view, remote_display=vm.remote_display.info(), recording=vm.recording.info())
         except RingOneError:
             return view
         width, height = (int.from_bytes(picture[start : start + 4], "big") for start in PNG_SIZE)
-        return attrs.evolve(view, state=state, video_mode=VideoMode(width=width, height=height, bits=COLOUR_BITS), remote_display=display)
+        return attrs.evolve(view, state=state, video_mode=VideoMode(width=width, height=height, bits=COLOUR_BITS))
 
     def _with_state(self, registered: RegisteredMachine) -> Machine:
         from ringone.home import LockMode

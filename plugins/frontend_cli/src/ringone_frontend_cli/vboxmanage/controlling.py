@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringone_frontend_cli.vboxmanage import vrde
+from ringone_frontend_cli.vboxmanage import recording, vrde
 from ringone_frontend_cli.vboxmanage.context import Context
 from ringone_frontend_cli.vboxmanage.errors import FILE_ERROR, INVALID_ARGUMENT, VerbError
 from ringone_frontend_cli.vboxmanage.running import client, wait_until_off
@@ -120,12 +120,18 @@ def change_vrde(understood: Callable[[Sequence[str]], Mapping[str, str]]) -> Cal
     return run
 
 
+def record(context: Context, arguments: Arguments) -> None:
+    name, *words = arguments.words
+    changes = recording.changed(words)
+    with client(context, context.machine(name)) as vm:
+        vm.recording.change(**changes)
+
+
 NO_NETWORK = "there are no network adapters"
 NO_USB = "there is no USB"
 NO_ADDITIONS = "there are no guest additions"
 NO_VIDEO_CHANNEL = "there is no video channel"
 NO_SOUND = "there is no sound card"
-NO_RECORDING = "there is no recording"
 REFUSED: Mapping[str, str] = {
     "acpisleepbutton": "there is no sleep button",
     "addencpassword": "encrypted images are not supported",
@@ -137,7 +143,6 @@ REFUSED: Mapping[str, str] = {
     "guestmemoryballoon": NO_ADDITIONS,
     "plugcpu": "machines have one processor",
     "reboot": f"{NO_ADDITIONS}; acpipowerbutton and reset work",
-    "recording": NO_RECORDING,
     "removeallencpasswords": "encrypted images are not supported",
     "removeencpassword": "encrypted images are not supported",
     "setcredentials": NO_ADDITIONS,
@@ -148,7 +153,6 @@ REFUSED: Mapping[str, str] = {
     "unplugcpu": "machines have one processor",
     "usbattach": NO_USB,
     "usbdetach": NO_USB,
-    "videocap": NO_RECORDING,
     "vrdevideochannelquality": NO_VIDEO_CHANNEL,
     "webcam": NO_USB,
     **{
@@ -178,6 +182,8 @@ VERBS: tuple[Branches, ...] = (
             Verb(name="screenshotpng", summary="", usage=("<file> [0]",), run=screenshot, words=(2, 3), raw=True),
             Verb(name="vrde", summary="", usage=("on|off",), run=switch_vrde, words=(2, 2), raw=True),
             Verb(name="vrdeport", summary="", usage=("default|<ports>",), run=change_vrde(vrde.changed_ports), words=(2, 2), raw=True),
+            Verb(name="recording", summary="", usage=recording.USAGE, run=record, words=(2, None), raw=True),
+            Verb(name="videocap", summary="", usage=("on|off",), run=record, words=(2, None), raw=True),
             Verb(name="vrdeproperty", summary="", usage=("<name=[value]>",), run=change_vrde(vrde.changed_property), words=(2, 2), raw=True),
         ),
         REFUSED,

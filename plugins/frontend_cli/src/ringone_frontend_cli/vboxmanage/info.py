@@ -11,7 +11,7 @@ import attrs
 from ringone.api.config import Drive, DriveKind, MachineConfig, SerialPort, StorageController
 from ringone.api.settings import MachineSettings, SnapshotRecord
 
-from ringone_frontend_cli.vboxmanage import vrde
+from ringone_frontend_cli.vboxmanage import recording, vrde
 from ringone_frontend_cli.vboxmanage.ostypes import describe_os_type
 from ringone_frontend_cli.vboxmanage.output import Bare, Row, Style, lines, time_text
 from ringone_frontend_cli.vboxmanage.serial import PORTS, mode_text
@@ -29,7 +29,7 @@ from ringone_frontend_cli.vboxmanage.words import (
 )
 
 if TYPE_CHECKING:
-    from ringone.client import RemoteDisplayInfo
+    from ringone.client import RecordingInfo, RemoteDisplayInfo
 
 MIB = 1 << 20
 NICS = 8
@@ -55,6 +55,7 @@ class MachineView:
     session: str = ""
     video_mode: VideoMode | None = None
     remote_display: RemoteDisplayInfo | None = None
+    recording: RecordingInfo | None = None
 
     @property
     def config(self) -> MachineConfig:
@@ -280,14 +281,7 @@ def _rest(view: MachineView) -> Iterator[Row]:
     yield Row("xhci", "xHCI USB:", False)
     if view.session:
         yield from vrde.connection_rows(view.remote_display)
-    yield Row("videocap", "Capturing:", False, "not active")
-    yield Row("videocap_audio", "Capture audio:", False, "not active")
-    yield Row("videocapscreens", "Capture screens:", 0)
-    yield Row("videocapfile", "Capture file:", str(view.path.with_suffix(".webm")))
-    yield Row("videocapres", "Capture dimensions:", Bare("1024x768"))
-    yield Row("videocaprate", "Capture rate:", 512, "512kbps")
-    yield Row("videocapfps", "Capture FPS:", 25)
-    yield Row("videocapopts", "Capture options:", Bare(""))
+    yield from recording.rows(view.config, view.recording)
     if view.config.description:
         yield Row("description", "Description:", view.config.description, f"\n{view.config.description}")
     balloon = kept_number(view.config, "guestmemoryballoon")

@@ -14,7 +14,7 @@ from ringone.api.config import ClockPolicy, FirmwareConfig, MachineConfig
 from ringone.api.settings import MachineSettings
 
 from ringone_frontend_cli.arguments import named
-from ringone_frontend_cli.vboxmanage import serial, vrde
+from ringone_frontend_cli.vboxmanage import recording, serial, vrde
 from ringone_frontend_cli.vboxmanage.errors import INVALID_ARGUMENT, NotSupportedError, VerbError, VerbSyntaxError
 from ringone_frontend_cli.vboxmanage.ostypes import find_os_type
 from ringone_frontend_cli.vboxmanage.syntax import MIB, Option, Parser, Words, choice, flag, number, on_off, option, text
@@ -240,6 +240,7 @@ NOT_SWITCHES = frozenset({"audioenabled"})
 
 KEPT = (
     *(Setting(option, _config(vrde.effect(change))) for option, change in vrde.SETTINGS),
+    *(Setting(option, _config(recording.effect)) for option in recording.SETTINGS),
     *(kept_flag(name, *KEPT_ALIASES.get(name, ())) for name in KEPT_FLAGS if name not in NOT_SWITCHES),
     Setting(option("--cpuexecutioncap", parse=number(1, 100), value="1-100"), _kept("cpuexecutioncap")),
     Setting(option("--cpuid-portability-level", parse=number(0, 3), value="0-3"), _kept("cpuid-portability-level")),
@@ -273,7 +274,6 @@ ABSENT = (
     absent("sound card", "--audioin"),
     absent("sound card", "--audioout"),
     absent("sound card", "--audio-enabled"),
-    absent("recording", "--recording", "--videocap"),
     absent("teleportation", "--teleporter"),
     absent("tracing", "--tracing-enabled"),
     absent("autostart", "--autostart-enabled"),

@@ -66,21 +66,26 @@ def _start(context: Context, name: str, kind: str, record: Path | None) -> None:
     options = (*(("--remote-display",) if kind in REMOTE else ()), *(("--record", str(record)) if record is not None else ()))
     launch(machine.uuid, context.folder, options)
     print(f'VM "{shown}" has been successfully started.')
-    if kind in REMOTE or machine.loaded.config.remote_display.enabled:
-        _tell_remote_display(context, machine)
+    config = machine.loaded.config
+    if kind in REMOTE or config.remote_display.enabled or config.recording.enabled:
+        _tell_what_is_seen(context, machine)
 
 
-def _tell_remote_display(context: Context, machine: Machine) -> None:
+def _tell_what_is_seen(context: Context, machine: Machine) -> None:
     try:
         with contextlib.closing(connect(context, machine)) as vm:
-            info = vm.remote_display.info()
+            display, recording = vm.remote_display.info(), vm.recording.info()
     except RingOneError as error:  # a machine may be off again by now
-        print(f"{context.program}: warning: the remote display cannot be asked for: {error}", file=sys.stderr)
+        print(f"{context.program}: warning: the machine cannot be asked for its remote display and its recording: {error}", file=sys.stderr)
         return
-    if info.error:
-        print(f"{context.program}: warning: the machine runs without its remote display: {info.error}", file=sys.stderr)
-    elif info.enabled:
-        print(f"Remote display: {served_at(info)}")
+    if display.error:
+        print(f"{context.program}: warning: the machine runs without its remote display: {display.error}", file=sys.stderr)
+    elif display.enabled:
+        print(f"Remote display: {served_at(display)}")
+    if recording.error:
+        print(f"{context.program}: warning: the machine runs without being recorded: {recording.error}", file=sys.stderr)
+    elif recording.recording:
+        print(f"Recording: {recording.file}")
 
 
 VERBS = (
