@@ -187,6 +187,16 @@ def test_the_screen_is_recorded_through_changes_of_its_mode(tmp_path: Path, name
     assert recorder.error() == ""
 
 
+def test_the_last_picture_is_the_one_at_its_end(tmp_path: Path, added: list[Picture], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ringone_frontend_rdp.recorder.GUEST_SHARE", 1e-9)
+    console = Console()
+    recorder = start(console, tmp_path / "video.mp4")
+    eventually(lambda: len(added) == 1)
+    console.show(flat(480, 640, (255, 0, 0)))
+    recorder.stop()
+    assert middle(video(tmp_path / "video.mp4")[-1][1]) == [1, 0, 0]
+
+
 def test_a_screen_at_rest_is_recorded_too(tmp_path: Path, added: list[Picture]) -> None:
     recorder = start(Console(), tmp_path / "video.mp4")
     eventually(lambda: len(added) > 2)

@@ -66,9 +66,10 @@ class Recorder:
             self._fail(error)
 
     def _record(self, video: VideoFile, begun: float) -> None:
-        """Until it is stopped, or the machine is gone."""
+        """Until it is stopped, with one more look then, or the machine is gone."""
         recorded = -float(STILL_S)
         shown = picture.NOTHING
+        stopped = False
         while True:
             now = time.monotonic() - begun
             try:
@@ -81,9 +82,10 @@ class Recorder:
             if frame is not None or now - recorded >= STILL_S:
                 video.add(shown, now)
                 recorded = now
-            spent = time.monotonic() - begun - now
-            if self._stop.wait(max(1 / self._wanted.fps - spent, self._cost_s / GUEST_SHARE)):
+            if stopped:
                 return
+            spent = time.monotonic() - begun - now
+            stopped = self._stop.wait(max(1 / self._wanted.fps - spent, self._cost_s / GUEST_SHARE))
 
     def _new_frame(self) -> Frame | None:
         started = time.perf_counter()
