@@ -100,3 +100,15 @@ def test_without_the_extra_nothing_is_made(tmp_path: Path, command: str, capfd: 
     assert run_command_line([command, *described, "--display", "none", "--record", str(tmp_path / "video.mp4")]) == 2
     assert re.fullmatch(r"ringone: error: recording: PyAV is not installed; .*pip install 'ringone-frontend-rdp\[h264\]'\n", capfd.readouterr().err)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_machine_file_in_the_foreground_is_recorded_as_it_says(tmp_path: Path) -> None:
+    source = (Path(__file__).parents[3] / "docs/tutorials/first-device/metronome.vbox").read_text()
+    hardware = '<Hardware><Memory RAMSize="4"/><VideoCapture enabled="true" file="a.mp4" horzRes="640" vertRes="480"/></Hardware>'
+    before, _, rest = re.sub(r"(?s)<ExtraData>.*</ExtraData>", "", source).partition("<Hardware>")
+    file = tmp_path / "test.vbox"
+    file.write_text(before + hardware + rest.partition("</Hardware>")[2])
+    for number in (1, 2):
+        assert run_command_line(["startvm", str(file), "--display", "none", "--timeout", "0.5"]) == 124
+        assert len(list(tmp_path.glob("a*.mp4"))) == number
+    assert {shape for video in tmp_path.glob("a*.mp4") for shape in shapes(video)} == {(480, 640, 3)}
