@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import pytest
 from ringone.api.frontends import VmSession
-from ringone_frontend_rdp import server
+from ringone_frontend_rdp import pace, server
 from ringone_frontend_rdp.config import RdpOptions
 from ringone_frontend_rdp.frontend import RdpFrontend
 
@@ -150,6 +150,58 @@ def test_who_sends_one_byte_after_the_other_is_dropped(serve: Callable[..., int]
         for byte in client.connection_request(cookie=b"Cookie: " + bytes(200)):
             peer.socket.sendall(bytes((byte,)))
             time.sleep(0.02)
+
+
+FLOODS = {
+    "keys": bytes((2 << 2, 6, 0, 0x1E, 1, 0x1E)) * 2000,
+    "locks": bytes((1 << 2, 3, 0x63)) * 4000,
+    "refresh": client.REFRESH_RECT * 400,
+    "suppress": (client.SUPPRESS_OUTPUT + client.ALLOW_OUTPUT) * 200,
+    "shutdown": client.SHUTDOWN_REQUEST * 400,
+    "all": (client.FAST_PATH_KEY_A + client.REFRESH_RECT + client.SHUTDOWN_REQUEST + client.join(1003)) * 200,
+}
+
+
+def send_without_end(peer: Peer, data: bytes) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            peer.socket.sendall(data)
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_floods_disturb_neither_the_machine_nor_others(
+    flood: str, serve: Callable[..., int], machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Someone who sends as fast as he can, and reads what comes."""
+    monkeypatch.setattr("ringone_frontend_rdp.pace.LONGEST_FLOOD_S", 2)
+    caplog.set_level(logging.INFO)
+    requests = 0
+    request = machine.request
+
+    def counted(call: Callable[[], Any]) -> Any:
+        nonlocal requests
+        requests += 1
+        return request(call)
+
+    monkeypatch.setattr(machine, "request", counted)
+    port = serve()
+    with contextlib.closing(Peer(port)) as good, contextlib.closing(Peer(port)) as bad:
+        good.log_on().read_picture()
+        bad.log_on().read_picture()
+        started, before = time.monotonic(), requests
+        reading, flooding = threading.Thread(target=bad.is_closed), threading.Thread(target=send_without_end, args=(bad, FLOODS[flood]))
+        reading.start()
+        flooding.start()
+        while flooding.is_alive() and time.monotonic() < started + PATIENCE_S:
+            good.socket.sendall(client.REFRESH_RECT)
+            good.read_picture()
+        wait_until(lambda: "for 2 seconds, more than the server takes from one client" in caplog.text, lambda: caplog.text, PATIENCE_S)
+        for thread in (reading, flooding):
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+        assert requests - before < (time.monotonic() - started) * (server.FRAMES_PER_S + 2 / pace.REQUEST_S) + 100
+        good.socket.sendall(client.REFRESH_RECT)
+        good.read_picture()
 
 
 def test_killed_client_gives_back_its_keys_and_its_place(serve: Callable[..., int], machine: Machine) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ringone.api.errors import RingOneError
 from ringone.api.remotedisplay import RemoteClient
 
-from ringone_frontend_rdp import clipboard, fastpath, picture
+from ringone_frontend_rdp import clipboard, fastpath, pace, picture
 from ringone_frontend_rdp.clipboard import Clipboard, PasteKey
 from ringone_frontend_rdp.codecs.planar import AlphaPlane
 from ringone_frontend_rdp.config import Video
@@ -41,7 +41,6 @@ GRAPHICS_S = 5
 TYPING_S = 0.02
 DYNAMIC_BYTES = 64 << 10
 """Of a PDU of the dynamic channels, which no known client makes larger than 1600."""
-READ_BYTES = 16 << 10
 OUTPUT_HIGH_WATER = 64 << 10
 KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}
 
@@ -76,6 +75,9 @@ class Client:
         self._graphics: GraphicsOutput | None = None
         self._waits_for_graphics = False
         self._wanted = True
+        self._pace = pace.Pace()
+        self._redrawing: asyncio.TimerHandle | None = None
+        self._redrawn_at = float("-inf")
         self._activated = False
         self._ended = ""
         self._farewell = ErrorInfo.RPC_INITIATED_DISCONNECT
@@ -130,6 +132,8 @@ class Client:
             pump.cancel()
             if self._typing is not None:
                 self._typing.cancel()
+            if self._redrawing is not None:
+                self._redrawing.cancel()
             self._server.screen.remove(self._wake)
             await self._part()
             await asyncio.gather(pump, return_exceptions=True)
@@ -158,19 +162,21 @@ class Client:
 
     async def _listen(self, connection: Connection) -> None:
         while not self._ended:
-            data = await self._reader.read(READ_BYTES)
+            data = await self._reader.read(pace.READ_BYTES)
             if not data:
                 self._ended = "the client closed the connection"
                 return
             self._server.received_bytes += len(data)
+            pdus = connection.pdus_read
             if connection.stage < Stage.CAPABILITIES:
                 self._check_attempts()  # others from the same address may have guessed meanwhile
             try:
                 connection.receive(data)
             finally:
                 self._flush()
-            await self._handle_events(connection)
+            work_s = pace.PDU_S * (connection.pdus_read - pdus) + await self._handle_events(connection)
             await self._drain()
+            await asyncio.sleep(self._pace.spend(work_s, len(data)))
 
     async def _connect(self) -> Connection:
         height, width, _ = (await self._server.screen.look()).shape
@@ -185,7 +191,9 @@ class Client:
     def _takes_clipboard(self) -> bool:
         return self._server.settings.clipboard and not self._server.settings.view_only
 
-    async def _handle_events(self, connection: Connection) -> None:
+    async def _handle_events(self, connection: Connection) -> float:
+        """How much work they make."""
+        work_s = 0.0
         for event in connection.take_events():
             match event:
                 case StartTls():
@@ -198,20 +206,21 @@ class Client:
                     self._begin()
                 case Inputs(events):
                     if not self._server.settings.view_only:
+                        work_s += pace.REQUEST_S + pace.EVENT_S * len(events)
                         await self._take_input(events)
                 case Refresh():
-                    self._draw_anew()
+                    self._draw_anew_soon()
                 case OutputWanted(wanted):
                     self._wanted = wanted
-                    self._draw_anew()
+                    self._draw_anew_soon()
                 case ChannelMessage(dynamic.STATIC_CHANNEL, message):
-                    if self._graphics is not None:
-                        self._graphics.receive(message)
-                        self._flush()
+                    work_s += self._hear_graphics(message)
                 case ChannelMessage(clipboard.STATIC_CHANNEL, message):
+                    work_s += pace.MESSAGE_S
                     self._hear_clipboard(message)
                 case Closed(reason):
                     self._ended = reason
+        return work_s
 
     def _begin(self) -> None:
         assert self._connection is not None
@@ -240,6 +249,25 @@ class Client:
     def _wait_no_longer(self) -> None:
         self._waits_for_graphics = False
         self._wake.set()
+
+    def _hear_graphics(self, message: bytes) -> float:
+        """How much work it makes."""
+        if self._graphics is None:
+            return pace.MESSAGE_S
+        epoch = self._graphics.pipeline.epoch
+        self._graphics.receive(message)
+        self._flush()
+        return pace.MESSAGE_S if self._graphics.pipeline.epoch == epoch else pace.REDRAW_S
+
+    def _draw_anew_soon(self) -> None:
+        """Because the client asks for it: at once, but not before the last time is `REDRAW_S` ago."""
+        if self._redrawing is None:
+            self._redrawing = asyncio.get_running_loop().call_at(self._redrawn_at + pace.REDRAW_S, self._redraw)
+
+    def _redraw(self) -> None:
+        self._redrawing = None
+        self._redrawn_at = asyncio.get_running_loop().time()
+        self._draw_anew()
 
     def _draw_anew(self) -> None:
         self._shown = picture.NOTHING

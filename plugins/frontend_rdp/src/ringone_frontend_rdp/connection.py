@@ -138,6 +138,7 @@ class Connection:
         self.protocol = Protocol.SSL
         self.client: mcs.ClientData | None = None
         self.capabilities: ClientCapabilities | None = None
+        self.pdus_read = 0
         self._security = security
         self._requested = 0
         self._credssp: CredSsp | None = None
@@ -165,6 +166,7 @@ class Connection:
                 return
             pdu = bytes(self._buffer[:size])
             del self._buffer[:size]
+            self.pdus_read += 1
             self._receive_pdu(pdu)
 
     def tls_established(self) -> None:
@@ -363,7 +365,9 @@ class Connection:
         self._input(parse_fast_path(pdu))
 
     def _input(self, events: list[InputEvent]) -> None:
-        if events:
+        if self._events and isinstance(last := self._events[-1], Inputs):
+            last.events.extend(events)
+        elif events:
             self._events.append(Inputs(events))
 
     # --- helpers

@@ -22,10 +22,11 @@ from ringone.keyboard import Layout
 
 from ringone_frontend_rdp import picture
 from ringone_frontend_rdp.attempts import Attempts, origin
-from ringone_frontend_rdp.client import READ_BYTES, Client, Leave
+from ringone_frontend_rdp.client import Client, Leave
 from ringone_frontend_rdp.config import Video, WhenFull
 from ringone_frontend_rdp.connection import Security
 from ringone_frontend_rdp.machine import on_machine
+from ringone_frontend_rdp.pace import READ_BYTES
 from ringone_frontend_rdp.picture import Pixels
 
 FRAMES_PER_S = 70
