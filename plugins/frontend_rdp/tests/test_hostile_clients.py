@@ -152,6 +152,28 @@ def test_who_sends_one_byte_after_the_other_is_dropped(serve: Callable[..., int]
             time.sleep(0.02)
 
 
+def test_connections_do_not_ask_the_machine_for_a_picture_each(
+    serve: Callable[..., int], machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(server, "FRAMES_PER_S", 1 / 3600)
+    caplog.set_level(logging.INFO)
+    requests = []
+    request = machine.request
+
+    def noted(call: Callable[[], Any]) -> Any:
+        requests.append(call)
+        return request(call)
+
+    monkeypatch.setattr(machine, "request", noted)
+    port = serve()
+    for _ in range(AT_ONCE):
+        with contextlib.closing(Peer(port)) as peer:
+            peer.socket.sendall(client.connection_request())
+            assert peer.socket.recv(64)[11] == 2
+    wait_until(lambda: caplog.text.count("disconnected:") == AT_ONCE, lambda: caplog.text, PATIENCE_S)
+    assert len(requests) == 1
+
+
 FLOODS = {
     "keys": bytes((2 << 2, 6, 0, 0x1E, 1, 0x1E)) * 2000,
     "locks": bytes((1 << 2, 3, 0x63)) * 4000,

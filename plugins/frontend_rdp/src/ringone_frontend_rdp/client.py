@@ -179,7 +179,7 @@ class Client:
             await asyncio.sleep(self._pace.spend(work_s, len(data)))
 
     async def _connect(self) -> Connection:
-        height, width, _ = (await self._server.screen.look()).shape
+        height, width, _ = (await self._server.screen.recent()).shape
         connection = Connection(self._server.security, width, height)
         if self._server.settings.video is not Video.BITMAPS:
             connection.listen(dynamic.STATIC_CHANNEL, DYNAMIC_BYTES, DYNAMIC_BYTES)
@@ -395,9 +395,10 @@ class Client:
             raise TimeoutError("the client reads nothing") from None
 
     async def _part(self) -> None:
-        with contextlib.suppress(RingOneError):
-            self._server.session.request(self._input.release_all)
         if self._connection is not None:
+            if self._connection.capabilities is not None:
+                with contextlib.suppress(RingOneError):
+                    self._server.session.request(self._input.release_all)
             self._connection.close(self._farewell)
             self._flush()
         self._writer.close()

@@ -63,6 +63,8 @@ class Screen:
         self._session = session
         self._generation: int | None = None
         self._cost_s = 0.0
+        self._recent_until = float("-inf")
+        self._one_comes = asyncio.Lock()
 
     async def look(self) -> Pixels:
         frame = await on_machine(self._session, self._new_frame)
@@ -83,6 +85,16 @@ class Screen:
             await self.look()
             due = max(due + 1 / FRAMES_PER_S, clock() + self._cost_s / GUEST_SHARE)
             await asyncio.sleep(due - clock())
+
+    async def recent(self) -> Pixels:
+        """For those who come, and may come in hundreds: the machine is not asked for them more often than for viewers."""
+        clock = asyncio.get_running_loop().time
+        async with self._one_comes:
+            if self.picture is None or clock() >= self._recent_until:
+                await self.look()
+                self._recent_until = clock() + max(1 / FRAMES_PER_S, self._cost_s / GUEST_SHARE)
+            assert self.picture is not None
+            return self.picture
 
     def add(self, viewer: asyncio.Event) -> None:
         self.viewers.add(viewer)
