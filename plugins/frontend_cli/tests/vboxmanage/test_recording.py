@@ -41,6 +41,13 @@ def test_a_video_that_cannot_be_made_keeps_the_machine_off(vbox: VBoxManage, ok:
     assert facts(ok, echo)["VMState"] == "poweroff"
 
 
+def test_a_run_that_is_saved_and_goes_on_makes_two_videos(ok: VBoxManage, echo: str, tmp_path: Path) -> None:
+    for name, end in (("first.mp4", "savestate"), ("second.webm", "poweroff")):
+        ok("startvm", echo, "--type", "headless", "--record", name)
+        ok("controlvm", echo, end)
+        assert pictures(tmp_path / name) > 0
+
+
 def test_without_the_extra_the_machine_stays_off(vbox: VBoxManage, ok: VBoxManage, echo: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h264, "installed", lambda: False)
     answer = vbox("startvm", echo, "--record", "video.mp4")
