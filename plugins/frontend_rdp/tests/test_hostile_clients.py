@@ -6,21 +6,27 @@ import contextlib
 import json
 import logging
 import random
+import re
 import selectors
 import signal
+import struct
 import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from ringone.api.frontends import VmSession
-from ringone_frontend_rdp import pace, server
-from ringone_frontend_rdp.config import RdpOptions
+from ringone_frontend_rdp import pace, picture, server
+from ringone_frontend_rdp.config import Authentication, RdpOptions, WhenFull
+from ringone_frontend_rdp.fastpath import Bitmap
 from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.users import UserDatabase
+from ringone_frontend_rdp.x224 import Protocol
 
 from plugins.frontend_rdp.tests import rdp_client as client
 from plugins.frontend_rdp.tests.desk import wait_until
@@ -33,6 +39,7 @@ STORM_S = 300
 LEAK_KB = 16 << 10
 BENT = 12
 AT_ONCE = 50
+TAKE_OVERS = 12
 HANDSHAKE_S = 2
 PASSWORDS = ("hunter2", "secret")
 """Of the recorded sessions, and of our own."""
@@ -172,6 +179,135 @@ def test_connections_do_not_ask_the_machine_for_a_picture_each(
             assert peer.socket.recv(64)[11] == 2
     wait_until(lambda: caplog.text.count("disconnected:") == AT_ONCE, lambda: caplog.text, PATIENCE_S)
     assert len(requests) == 1
+
+
+HANDSHAKE = client.conversation()[: client.conversation().index(client.FONT_LIST) + 1]
+
+
+def test_who_stops_at_any_stage_is_dropped(serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """In the middle of each PDU, and some before their logon's; others come and go meanwhile."""
+    monkeypatch.setattr("ringone_frontend_rdp.client.HANDSHAKE_S", HANDSHAKE_S)
+    caplog.set_level(logging.INFO)
+    port = serve(max_clients=64)
+    with contextlib.ExitStack() as stack:
+        peers = [stack.enter_context(contextlib.closing(Peer(port))) for _ in HANDSHAKE]
+        for number, peer in enumerate(peers):
+            peer.start_tls()
+            peer.socket.sendall(b"".join(HANDSHAKE[:number]) + HANDSHAKE[number][:-1])
+        good = stack.enter_context(contextlib.closing(Peer(port)))
+        good.log_on().read_picture()
+        assert all(peer.is_closed() for peer in peers)
+        good.socket.sendall(client.REFRESH_RECT)
+        good.read_picture()
+    wait_until(lambda: caplog.text.count("disconnected: too slow") == len(peers), lambda: caplog.text, PATIENCE_S)
+    stages = Counter(re.findall(r"too slow in stage (\w+)", caplog.text))
+    assert stages == {"CONNECT": 1, "CHANNELS": len(HANDSHAKE) - 6, "CAPABILITIES": 1, "FINALIZATION": 4}
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x30", b"\x30\x82\xff\x00" + bytes(99)], ids=["nothing", "a-byte", "a-part"])
+def test_who_stops_in_a_logon_is_dropped(serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
+    monkeypatch.setattr("ringone_frontend_rdp.client.HANDSHAKE_S", 0.3)
+    with contextlib.closing(Peer(serve(auth=Authentication.USERS))) as peer:
+        peer.start_tls(Protocol.HYBRID).socket.sendall(sent)
+        assert peer.is_closed()
+
+
+def test_session_may_come_in_a_tls_record_for_each_byte(serve: Callable[..., int]) -> None:
+    with contextlib.closing(Peer(serve()).start_tls()) as peer:
+        for byte in b"".join(HANDSHAKE):
+            peer.socket.sendall(bytes((byte,)))
+        peer.read_picture()
+
+
+def test_length_that_reaches_into_the_next_records_is_found_out(serve: Callable[..., int]) -> None:
+    with contextlib.closing(Peer(serve()).start_tls()) as peer:
+        for pdu in HANDSHAKE:
+            lying = pdu[:3] + bytes((pdu[3] + 1,)) + pdu[4:] if pdu is client.ATTACH_USER else pdu
+            with contextlib.suppress(OSError):
+                peer.socket.sendall(lying)
+        assert peer.is_closed()
+
+
+def test_of_all_who_take_over_at_once_one_stays(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
+    caplog.set_level(logging.INFO)
+    frontend = RdpFrontend(RdpOptions(port="0", max_clients=1, when_full=WhenFull.TAKE_OVER))
+    frontend.start(cast(VmSession, machine))
+    try:
+        peers = [Peer(frontend.port) for _ in range(TAKE_OVERS)]
+        threads = [threading.Thread(target=log_on_or_fail, args=(peer,)) for peer in peers]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+        wait_until(lambda: caplog.text.count("disconnected: another client takes over") == TAKE_OVERS - 1, lambda: caplog.text, PATIENCE_S)
+        wait_until(lambda: len(frontend.endpoint().clients) == 1, lambda: f"{frontend.endpoint().clients}", PATIENCE_S)
+        for peer in peers:
+            peer.close()
+        with contextlib.closing(Peer(frontend.port)) as last:
+            last.log_on().read_picture()
+    finally:
+        frontend.stop()
+
+
+def log_on_or_fail(peer: Peer) -> None:
+    with contextlib.suppress(OSError):
+        peer.log_on()
+
+
+def test_client_that_goes_while_its_picture_is_made_disturbs_nobody(
+    serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    begun, may_end = threading.Event(), threading.Event()
+    updates = picture.updates
+
+    def slowly(*arguments: Any) -> list[Bitmap]:
+        if not begun.is_set():
+            begun.set()
+            may_end.wait(PATIENCE_S)
+        return updates(*arguments)
+
+    monkeypatch.setattr(picture, "updates", slowly)
+    port = serve()
+    try:
+        with contextlib.closing(Peer(port)) as peer:
+            peer.log_on()
+            assert begun.wait(PATIENCE_S)
+        wait_until(lambda: "127.0.0.1: disconnected:" in caplog.text, lambda: caplog.text, PATIENCE_S)
+        with contextlib.closing(Peer(port)) as good:
+            good.log_on().read_picture()
+            may_end.set()
+            good.socket.sendall(client.REFRESH_RECT)
+            good.read_picture()
+    finally:
+        may_end.set()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+CONTROL = "\n\r\x1b[2J\x00\x7f\u2028\u202e"
+
+
+def test_logs_have_neither_passwords_nor_what_would_forge_them(serve: Callable[..., int], tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    users = tmp_path / "users"
+    UserDatabase(users).set_password("alice", "hunter2")
+    port = serve(auth=Authentication.USERS, users=users)
+    names = struct.pack("<I", 2) + b"\n\x1b[2J\r\n\0" + bytes(4) + b"cliprdr\0" + bytes(4)
+    blocks = client.block(0xC001, client.core_data()[:20] + CONTROL.encode("utf-16-le").ljust(32, b"\0") + client.core_data()[52:]) + client.block(
+        0xC003, names
+    )
+    for user, password in [(CONTROL, "swordfish"), ("alice" + CONTROL, "swordfish"), ("alice", "swordfish"), ("alice", "hunter2")]:
+        with contextlib.closing(Peer(port)) as peer, contextlib.suppress(OSError):
+            peer.start_tls()
+            for pdu in (client.connect_initial(blocks), client.ATTACH_USER, client.client_info(user, password), client.send_data(b"\n\x1b[2J", 1004)):
+                peer.socket.sendall(pdu)
+            if password == "swordfish":
+                assert peer.is_closed()
+    wait_until(lambda: caplog.text.count("disconnected:") == 4, lambda: caplog.text, PATIENCE_S)
+    messages = [record.getMessage() for record in caplog.records if record.name == "ringone.rdp"]
+    assert all(message.isprintable() for message in messages), messages
+    assert not any(secret in caplog.text for secret in ("swordfish", "hunter2"))
 
 
 FLOODS = {

@@ -6,10 +6,13 @@ Which test covers what of the mistakes that RDP servers are known for:
 | --- | --- |
 | malformed PDUs: cut, flipped, wrong lengths, reordered, repeated, wrong channels | here, `test_parsers` (each by itself), `test_connection`, `test_credssp` |
 | the same on real sockets, with another client watching | `test_hostile_clients.test_bent_sessions_disturb_nobody` |
-| one byte after the other, silence, hundreds of idle sockets | `test_server` (deadlines of each phase), `test_hostile_clients` |
+| one byte after the other, silence at every stage, hundreds of idle sockets | `test_server`, `test_hostile_clients` |
 | lengths too large, negative or 0; sets without end; NTLM fields and DER beyond their end | here, `test_parsers`, `test_ntlm`, `test_credssp` |
-| guessed passwords | `test_server.test_wrong_passwords_lock_an_address_out`, `test_credssp.test_an_unknown_user_is_answered_like_a_wrong_password` |
+| guessed passwords, over many connections at once too | `test_server` (`lock_an_address_out`, `guessing_over_many_connections`), `test_credssp.test_an_unknown_user_is_answered_like_a_wrong_password` |
 | replayed logons, relays with another certificate, downgrades | `test_credssp`, `test_ntlm`, `test_connection` (negotiation) |
+| floods of input, redraws and requests | `test_hostile_clients.test_floods_disturb_neither_the_machine_nor_others`, `test_pace` |
+| another size that is not answered | `test_server.test_who_does_not_take_another_size_gives_its_place_back` |
+| names that would forge log lines | `test_hostile_clients.test_logs_have_neither_passwords_nor_what_would_forge_them` |
 | a client that stops reading | `test_server.test_client_that_reads_nothing_is_dropped_and_others_do_not_notice` |
 | a client that is killed | `test_hostile_clients.test_killed_client_gives_back_its_keys_and_its_place` |
 | reconnecting and resizing without end | `test_hostile_clients.test_what_comes_and_goes_leaves_nothing_behind` |

@@ -108,7 +108,6 @@ class Client:
         self._task.cancel()
 
     async def run(self) -> None:
-        _keep_alive(self._writer)
         pump = asyncio.create_task(self._keep_showing())
         try:
             await self._converse()
@@ -140,6 +139,7 @@ class Client:
             _log.info("%s: disconnected: %s", self.address, self._ended)
 
     async def _converse(self) -> None:
+        _keep_alive(self._writer)
         self._check_attempts()
         self._connection = await self._connect()
         try:

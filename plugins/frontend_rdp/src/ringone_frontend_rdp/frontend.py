@@ -138,6 +138,7 @@ class RdpFrontend:
 def _tls(certificate: HostCertificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION
     try:
         context.load_cert_chain(certificate.certificate, certificate.key)
     except ssl.SSLError as error:  # a short key, an old hash: what is refused is this host's choice
