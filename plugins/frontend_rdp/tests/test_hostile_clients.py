@@ -30,7 +30,10 @@ from ringone_frontend_rdp.x224 import Protocol
 
 from plugins.frontend_rdp.tests import rdp_client as client
 from plugins.frontend_rdp.tests.desk import wait_until
+from plugins.frontend_rdp.tests.graphics_client import acknowledge
 from plugins.frontend_rdp.tests.recordings import SESSIONS
+from plugins.frontend_rdp.tests.test_graphics_server import ACCEPT, DRDYNVC, OPEN
+from plugins.frontend_rdp.tests.test_graphics_server import log_on as graphics_log_on
 from plugins.frontend_rdp.tests.test_server import Machine, Peer
 
 ROOT = Path(__file__).parents[3]
@@ -318,6 +321,41 @@ FLOODS = {
     "shutdown": client.SHUTDOWN_REQUEST * 400,
     "all": (client.FAST_PATH_KEY_A + client.REFRESH_RECT + client.SHUTDOWN_REQUEST + client.join(1003)) * 200,
 }
+
+
+ADVERTISE = OPEN[2]
+CLOSE_AND_OPEN = (b"\x40\x01", ACCEPT)
+STORMS = {"capabilities": (ADVERTISE,), "channels": CLOSE_AND_OPEN, "acknowledgements": (b"\x30\x01" + acknowledge(1),)}
+
+
+@pytest.mark.parametrize("storm", STORMS)
+def test_storms_in_the_graphics_channel_are_ended_too(
+    storm: str, serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ringone_frontend_rdp.pace.LONGEST_FLOOD_S", 2)
+    caplog.set_level(logging.INFO)
+    port = serve()
+    with contextlib.closing(Peer(port)) as good, contextlib.closing(Peer(port)) as bad:
+        good.log_on().read_picture()
+        graphics = graphics_log_on(bad)
+        graphics.say(*OPEN)
+        reading = threading.Thread(target=bad.is_closed)
+        flooding = threading.Thread(target=send_without_end, args=(bad, b"".join(map(in_graphics_channel, STORMS[storm])) * 200))
+        reading.start()
+        flooding.start()
+        end = time.monotonic() + PATIENCE_S
+        while flooding.is_alive() and time.monotonic() < end:
+            good.socket.sendall(client.REFRESH_RECT)
+            good.read_picture()
+        wait_until(lambda: "disconnected: for 2 seconds, more than" in caplog.text, lambda: caplog.text, PATIENCE_S)
+        for thread in (reading, flooding):
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def in_graphics_channel(pdu: bytes) -> bytes:
+    return client.send_data(struct.pack("<II", len(pdu), 3) + pdu, DRDYNVC)
 
 
 def send_without_end(peer: Peer, data: bytes) -> None:

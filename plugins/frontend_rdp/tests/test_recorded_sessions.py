@@ -8,7 +8,8 @@ Which test covers what of the mistakes that RDP servers are known for:
 | the same on real sockets, with another client watching | `test_hostile_clients.test_bent_sessions_disturb_nobody` |
 | one byte after the other, silence at every stage, hundreds of idle sockets | `test_server`, `test_hostile_clients` |
 | lengths too large, negative or 0; sets without end; NTLM fields and DER beyond their end | here, `test_parsers`, `test_ntlm`, `test_credssp` |
-| guessed passwords, over many connections at once too | `test_server` (`lock_an_address_out`, `guessing_over_many_connections`), `test_credssp.test_an_unknown_user_is_answered_like_a_wrong_password` |
+| guessed passwords | `test_server.test_wrong_passwords_lock_an_address_out`, `test_credssp.test_an_unknown_user_is_answered_like_a_wrong_password` |
+| the same over many connections at once | `test_server.test_guessing_over_many_connections_at_once_is_guessing_all_the_same` |
 | replayed logons, relays with another certificate, downgrades | `test_credssp`, `test_ntlm`, `test_connection` (negotiation) |
 | floods of input, redraws and requests | `test_hostile_clients.test_floods_disturb_neither_the_machine_nor_others`, `test_pace` |
 | another size that is not answered | `test_server.test_who_does_not_take_another_size_gives_its_place_back` |

@@ -194,6 +194,7 @@ class Client:
     async def _handle_events(self, connection: Connection) -> float:
         """How much work they make."""
         work_s = 0.0
+        epoch = self._epoch
         for event in connection.take_events():
             match event:
                 case StartTls():
@@ -214,13 +215,20 @@ class Client:
                     self._wanted = wanted
                     self._draw_anew_soon()
                 case ChannelMessage(dynamic.STATIC_CHANNEL, message):
-                    work_s += self._hear_graphics(message)
+                    work_s += pace.MESSAGE_S
+                    if self._graphics is not None:
+                        self._graphics.receive(message)
+                        self._flush()
                 case ChannelMessage(clipboard.STATIC_CHANNEL, message):
                     work_s += pace.MESSAGE_S
                     self._hear_clipboard(message)
                 case Closed(reason):
                     self._ended = reason
-        return work_s
+        return work_s if self._epoch == epoch else work_s + pace.REDRAW_S
+
+    @property
+    def _epoch(self) -> int:
+        return 0 if self._graphics is None else self._graphics.pipeline.epoch
 
     def _begin(self) -> None:
         assert self._connection is not None
@@ -249,15 +257,6 @@ class Client:
     def _wait_no_longer(self) -> None:
         self._waits_for_graphics = False
         self._wake.set()
-
-    def _hear_graphics(self, message: bytes) -> float:
-        """How much work it makes."""
-        if self._graphics is None:
-            return pace.MESSAGE_S
-        epoch = self._graphics.pipeline.epoch
-        self._graphics.receive(message)
-        self._flush()
-        return pace.MESSAGE_S if self._graphics.pipeline.epoch == epoch else pace.REDRAW_S
 
     def _draw_anew_soon(self) -> None:
         """Because the client asks for it: at once, but not before the last time is `REDRAW_S` ago."""
