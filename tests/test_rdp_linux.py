@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 import string
@@ -16,6 +17,8 @@ from _pytest.mark import ParameterSet
 from ringone.plugins import PluginRegistry
 from ringone_frontend_rdp.config import RdpOptions
 from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.input import FASTPATH_KBDFLAGS_RELEASE as RELEASE
+from ringone_frontend_rdp.input import FastPath
 from ringone_frontend_rdp.scancodes import BREAK, LOCKS
 
 from guests.catalog import BY_NAME
@@ -23,6 +26,7 @@ from guests.console import Guest
 from guests.initramfs import SHELL
 from plugins.frontend_rdp.tests.desk import PROGRAMS, Desk, new_desk, wait_until
 from plugins.frontend_rdp.tests.test_real_clients import KEYS, X_FIRST_KEYCODE
+from plugins.frontend_rdp.tests.test_server import Peer
 
 pytestmark = [
     pytest.mark.rdp_client,
@@ -41,6 +45,7 @@ PRINTABLE = string.digits + " " + string.ascii_letters + string.punctuation
 # Linux's input-event-codes.h, and its struct input_event where long has 32 bits.
 EVENT = struct.Struct("<8xHHi")
 EV_KEY, EV_REL = 1, 2
+KEY_A = 30
 REL_X, REL_Y, REL_WHEEL = 0, 1, 8
 RELEASED, PRESSED, REPEATED = range(3)
 BUTTONS = {"1": 0x110, "2": 0x112, "3": 0x111, "8": 0x113, "9": 0x114}
@@ -161,6 +166,24 @@ def test_every_key_reaches_linux_as_what_it_is(linux: Linux, desk: Desk) -> None
                 desk.strike([X_FIRST_KEYCODE + number])
             wanted += [(EV_KEY, number, how) for how in (PRESSED, RELEASED)]
             wait_until(lambda: watch.events() == wanted, lambda number=number: f"key {number}: {watch.events()[-4:]}", LIMIT_S)  # type: ignore[misc]  # noqa: B023
+    finally:
+        watch.end()
+        linux.unlock()
+
+
+def test_locks_come_in_step_however_many_differ(linux: Linux) -> None:
+    """And what is typed right behind is not lost."""
+    watch = linux.watch("AT Translated Set 2 keyboard")
+    wanted: list[Event] = []
+    try:
+        with contextlib.closing(Peer(linux.port)) as peer:
+            peer.log_on().read_picture()
+            for locks in (0b111, 0b000, 0b111, 0b010, 0b101, 0b000):
+                struck = [code for code, light in LOCKS.items() if (linux.guest.session.keyboard_leds() ^ locks) & light]
+                peer.socket.sendall(bytes((3 << 2, 7, FastPath.SYNC << 5 | locks, 0, KEY_A, RELEASE, KEY_A)))
+                wanted.extend((EV_KEY, code, how) for code in (*struck, KEY_A) for how in (PRESSED, RELEASED))
+                wait_until(lambda: watch.events() == wanted, lambda: f"{watch.events()}, wanted: {wanted}", LIMIT_S)
+                assert linux.guest.session.keyboard_leds() == locks
     finally:
         watch.end()
         linux.unlock()

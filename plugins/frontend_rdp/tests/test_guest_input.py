@@ -10,6 +10,7 @@ from ringone.keyboard import LAYOUTS
 from ringone_frontend_rdp.characters import MOST_LOGGED
 from ringone_frontend_rdp.guest_input import MOST_PENDING, GuestInput
 from ringone_frontend_rdp.input import CharacterEvent, KeyEvent, MouseEvent, SideButtonEvent, SynchronizeEvent, parse_fast_path, parse_slow_path
+from ringone_frontend_rdp.scancodes import LONGEST_WAITS_S
 from ringone_frontend_rdp.wire import Reader
 
 
@@ -22,6 +23,10 @@ class Guest:
         self.leds = 0
         self.reads = True
         self.runs = True
+        self.now = 0.0
+
+    def clock(self) -> float:
+        return self.now
 
     def put_scancodes(self, codes: bytes) -> None:
         if not self.runs:
@@ -45,7 +50,7 @@ def guest() -> Guest:
 
 @pytest.fixture
 def given(guest: Guest) -> GuestInput:
-    return GuestInput(guest)  # type: ignore[arg-type]
+    return GuestInput(guest, now=guest.clock)  # type: ignore[arg-type]
 
 
 def key(code: int, *, released: bool = False, extended: bool = False, extended1: bool = False) -> KeyEvent:
@@ -80,10 +85,64 @@ def test_everything_comes_up_when_the_client_goes(guest: Guest, given: GuestInpu
     assert guest.moves[-1] == (0, 0, 0, 0)
 
 
+def go_on(given: GuestInput, guest: Guest) -> None:
+    """Some time passes."""
+    guest.now += 0.05
+    given.go_on()
+
+
 def test_focus_releases_keys_and_brings_locks_in_step(guest: Guest, given: GuestInput) -> None:
+    """One after the other, each up when the guest has set its lights; what follows waits."""
     guest.leds = 0b010
-    given.handle([key(0x2A), SynchronizeEvent(0b100)])
-    assert guest.codes == b"\x2a\xaa\x45\xc5\x3a\xba"
+    given.handle([key(0x2A), SynchronizeEvent(0b100), key(0x1E)])
+    assert (guest.codes, given.waits) == (b"\x2a\xaa\x45", True)
+    go_on(given, guest)
+    assert guest.codes == b"\x2a\xaa\x45"
+    guest.leds = 0b000
+    go_on(given, guest)
+    assert guest.codes == b"\x2a\xaa\x45\xc5\x3a"
+    guest.leds = 0b100
+    go_on(given, guest)
+    assert (guest.codes, given.waits) == (b"\x2a\xaa\x45\xc5\x3a\xba\x1e", False)
+
+
+def until_nothing_waits(given: GuestInput, guest: Guest) -> float:
+    start = guest.now
+    while given.waits:
+        go_on(given, guest)
+    return guest.now - start
+
+
+def test_guest_without_lights_is_not_waited_for_without_end(guest: Guest, given: GuestInput) -> None:
+    given.handle([SynchronizeEvent(0b111), key(0x1E)])
+    assert until_nothing_waits(given, guest) <= LONGEST_WAITS_S + 0.1
+    assert guest.codes == b"\x46\xc6\x45\xc5\x3a\xba\x1e"
+    given.handle([SynchronizeEvent(0b111 * (number % 2)) for number in range(50)])
+    assert until_nothing_waits(given, guest) <= LONGEST_WAITS_S + 0.1
+
+
+def test_client_that_goes_in_mid_stroke_leaves_no_lock_key_down(guest: Guest, given: GuestInput) -> None:
+    given.handle([SynchronizeEvent(0b101), key(0x1E)])
+    given.release_all()
+    assert (guest.codes, given.waits) == (b"\x46\xc6", False)
+    given.go_on()
+    assert guest.codes == b"\x46\xc6"
+
+
+def test_no_text_is_typed_while_lock_keys_are_struck(guest: Guest, given: GuestInput) -> None:
+    given.handle([SynchronizeEvent(0b100)])
+    assert given.type_some("a") == 0
+    until_nothing_waits(given, guest)
+    assert given.type_some("a") == 1
+
+
+def test_machine_that_stops_in_mid_stroke_gets_nothing_later(guest: Guest, given: GuestInput) -> None:
+    given.handle([SynchronizeEvent(0b101), key(0x1E)])
+    guest.runs = False
+    until_nothing_waits(given, guest)
+    guest.runs = True
+    given.go_on()
+    assert guest.codes == b"\x46"
 
 
 def test_guest_that_reads_no_keys_gets_no_endless_queue_and_no_stuck_key(guest: Guest, given: GuestInput) -> None:
@@ -98,7 +157,8 @@ def test_guest_that_reads_no_keys_gets_no_endless_queue_and_no_stuck_key(guest: 
 def test_locks_that_change_without_end_fill_no_queue(guest: Guest, given: GuestInput) -> None:
     guest.reads = False
     given.handle([SynchronizeEvent(number % 8) for number in range(1000)])
-    assert len(guest.codes) < MOST_PENDING + 8
+    until_nothing_waits(given, guest)
+    assert len(guest.codes) < MOST_PENDING + 16
 
 
 def test_lock_key_that_its_client_also_tells_is_struck_once(guest: Guest, given: GuestInput) -> None:

@@ -88,12 +88,12 @@ def test_a_pause_that_is_lost_is_no_num_lock() -> None:
 
 
 @pytest.mark.parametrize(
-    ("locks", "leds", "codes"), [(0, 0, ""), (7, 7, ""), (1, 0, "46c6"), (2, 0, "45c5"), (4, 0, "3aba"), (0, 4, "3aba"), (5, 3, "45c5 3aba")], ids=str
+    ("locks", "leds", "codes"), [(0, 0, []), (7, 7, []), (1, 0, [0x46]), (2, 0, [0x45]), (4, 0, [0x3A]), (0, 4, [0x3A]), (5, 3, [0x45, 0x3A])], ids=str
 )
-def test_lock_keys_are_struck_where_they_differ(locks: int, leds: int, codes: str) -> None:
+def test_lock_keys_are_struck_where_they_differ(locks: int, leds: int, codes: list[int]) -> None:
     keys = Keys()
     keys.see(leds)
-    assert keys.lock_strokes(locks) == bytes.fromhex(codes)
+    assert keys.locks_to_strike(locks) == codes
 
 
 @pytest.mark.parametrize("guest_is_slow", [True, False], ids=["slow", "quick"])
@@ -104,21 +104,21 @@ def test_a_lock_that_the_client_tells_after_its_stroke_is_not_struck_again(guest
         keys.codes(down(CAPS_LOCK))
         keys.codes(up(CAPS_LOCK))
         keys.see(before if guest_is_slow else locks)
-        assert keys.lock_strokes(locks) == b""
+        assert keys.locks_to_strike(locks) == []
 
 
 def test_a_guest_without_leds_is_not_struck_again_and_again() -> None:
     keys = Keys()
-    assert [keys.lock_strokes(4) for _ in range(3)] == [b"\x3a\xba", b"", b""]
+    assert [keys.locks_to_strike(4) for _ in range(3)] == [[0x3A], [], []]
 
 
 def test_a_lock_key_that_repeats_or_is_lost_turns_its_lock_once_or_not() -> None:
     keys = Keys()
     keys.lose(down(CAPS_LOCK))
-    assert keys.lock_strokes(0) == b""
+    assert keys.locks_to_strike(0) == []
     for _ in range(4):
         keys.codes(down(CAPS_LOCK))
-    assert keys.lock_strokes(4) == b""
+    assert keys.locks_to_strike(4) == []
 
 
 @given(st.lists(EVENTS))

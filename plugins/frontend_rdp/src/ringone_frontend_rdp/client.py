@@ -39,6 +39,7 @@ LAST_WORDS_S = 2
 GRAPHICS_S = 5
 """How long a client that knows the graphics pipeline may take to open it; from then on it gets bitmaps until it does."""
 TYPING_S = 0.02
+LEDS_S = 0.02
 DYNAMIC_BYTES = 64 << 10
 """Of a PDU of the dynamic channels, which no known client makes larger than 1600."""
 OUTPUT_HIGH_WATER = 64 << 10
@@ -283,6 +284,9 @@ class Client:
                 self._typing.cancel()
             events, paste = self._paste_key.take(events)
         await on_machine(self._server.session, lambda: self._input.handle(events))
+        while self._input.waits:
+            await asyncio.sleep(LEDS_S)
+            await on_machine(self._server.session, self._input.go_on)
         if paste and self._clipboard is not None:
             self._clipboard.ask()
             self._flush()

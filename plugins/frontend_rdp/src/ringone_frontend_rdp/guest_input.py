@@ -6,7 +6,9 @@ A key that went down on a client comes up when the client loses the focus or the
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 
 from ringone.api.errors import StateError
 from ringone.api.frontends import VmSession
@@ -14,7 +16,7 @@ from ringone.keyboard import LAYOUTS, Layout
 
 from ringone_frontend_rdp.characters import Characters
 from ringone_frontend_rdp.input import CharacterEvent, InputEvent, KeyEvent, MouseEvent, SideButtonEvent, SynchronizeEvent
-from ringone_frontend_rdp.scancodes import CAPS_LOCK, LOCKS, Keys
+from ringone_frontend_rdp.scancodes import CAPS_LOCK, LOCKS, Keys, LockKeys
 
 MOST_PENDING = 256
 
@@ -31,26 +33,37 @@ WHEEL_ROTATION_MASK, WHEEL_NOTCH = 0x01FF, 120
 class GuestInput:
     """Called on the machine's thread."""
 
-    def __init__(self, session: VmSession, layout: Layout = DEFAULT_LAYOUT) -> None:
+    def __init__(self, session: VmSession, layout: Layout = DEFAULT_LAYOUT, now: Callable[[], float] = time.monotonic) -> None:
         self._session = session
+        self._events: deque[InputEvent] = deque()
         self._keys = Keys()
+        self._locks = LockKeys(now)
         self._characters = Characters(layout)
         self._place: tuple[int, int] | None = None
         self._buttons = 0
 
+    @property
+    def waits(self) -> bool:
+        """For the guest's LEDs: call `go_on` in a while. In any thread."""
+        return not self._locks.are_struck
+
     def handle(self, events: Sequence[InputEvent]) -> None:
         """What a machine that does not run cannot take is lost."""
+        self._events.extend(events)
+        self._locks.give_time()
+        self.go_on()
+
+    def go_on(self) -> None:
         try:
-            for event in events:
-                self._handle(event)
+            while self._strike_locks() and self._events:
+                self._handle(self._events.popleft())
         except StateError:
-            self._keys.release_all()
-            self._buttons = 0
+            self._forget()
 
     def type_some(self, text: str) -> int:
         """How many characters of `text` are done with: none while the guest has keys to read, all where it does not run."""
         try:
-            if self._session.keyboard_pending():
+            if self.waits or self._session.keyboard_pending():
                 return 0
             for character in text[:TYPED_AT_ONCE]:
                 self._type(character)
@@ -59,13 +72,26 @@ class GuestInput:
         return min(len(text), TYPED_AT_ONCE)
 
     def release_all(self) -> None:
+        self._events.clear()
         try:
-            self._put(self._keys.release_all())
+            self._put(self._locks.release() + self._keys.release_all())
             if self._buttons:
                 self._buttons = 0
                 self._session.move_mouse(0, 0, 0, 0)
         except StateError:
-            self._keys.release_all()
+            self._forget()
+
+    def _forget(self) -> None:
+        self._events.clear()
+        self._locks.release()
+        self._keys.release_all()
+        self._buttons = 0
+
+    def _strike_locks(self) -> bool:
+        """Whether nothing is left to strike."""
+        if self.waits:
+            self._put(self._locks.next_codes(self._session.keyboard_leds()))
+        return not self.waits
 
     def _handle(self, event: InputEvent) -> None:
         match event:
@@ -97,7 +123,7 @@ class GuestInput:
         self._keys.see(self._session.keyboard_leds())
         self._put(self._keys.release_all())
         if not self._has_no_room():
-            self._put(self._keys.lock_strokes(locks))
+            self._locks.strike(self._keys.locks_to_strike(locks))
 
     def _has_no_room(self) -> bool:
         return self._session.keyboard_pending() > MOST_PENDING

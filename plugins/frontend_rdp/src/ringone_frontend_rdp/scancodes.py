@@ -5,6 +5,10 @@ A release is passed on only for a key that is down: clients send Tab's when they
 
 from __future__ import annotations
 
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
 import attrs
 
 from ringone_frontend_rdp.input import KeyEvent
@@ -22,6 +26,8 @@ LEVEL_KEYS = frozenset({(0x2A, False), (0x36, False), (0x38, True)})
 
 LOCKS = {SCROLL_LOCK: 1 << 0, NUM_LOCK: 1 << 1, CAPS_LOCK: 1 << 2}
 """Their bits in a Synchronize event and in a keyboard's LEDs"""
+
+LONGEST_WAIT_S, LONGEST_WAITS_S = 0.3, 1.0
 
 
 @attrs.define
@@ -86,11 +92,11 @@ class Keys:
         self._in_pause = False
         return codes
 
-    def lock_strokes(self, locks: int) -> bytes:
-        """The lock keys that bring the guest's locks to the client's, struck."""
+    def locks_to_strike(self, locks: int) -> list[int]:
+        """The lock keys that bring the guest's locks to the client's. They are taken to be struck."""
         differing = locks ^ self._leds ^ self._struck
         self._struck ^= differing
-        return b"".join(bytes((code, code | BREAK)) for code, bit in LOCKS.items() if differing & bit)
+        return [code for code, bit in LOCKS.items() if differing & bit]
 
     def _pause(self, event: KeyEvent) -> bytes:
         if event.released or event.code != CTRL:
@@ -101,3 +107,50 @@ class Keys:
 
 def _set1(code: int, extended: bool, direction: int = 0) -> bytes:
     return bytes((E0, code | direction)) if extended else bytes((code | direction,))
+
+
+@attrs.define
+class LockKeys:
+    """Lock keys that are struck one after the other, each held until the guest has set its LEDs: Linux 6.1 loses what a keyboard sends meanwhile.
+
+    A guest that sets none is waited for no longer than `LONGEST_WAIT_S` for each, and `LONGEST_WAITS_S` for all since `give_time`.
+    """
+
+    _now: Callable[[], float] = time.monotonic
+    _waiting: deque[int] = attrs.field(factory=deque, init=False)
+    _held: int | None = attrs.field(default=None, init=False)
+    _leds: int = attrs.field(default=0, init=False)
+    _until: float = attrs.field(default=0.0, init=False)
+    _time_ends: float = attrs.field(default=0.0, init=False)
+
+    @property
+    def are_struck(self) -> bool:
+        return self._held is None and not self._waiting
+
+    def give_time(self) -> None:
+        self._time_ends = self._now() + LONGEST_WAITS_S
+
+    def strike(self, codes: Iterable[int]) -> None:
+        self._waiting.extend(codes)
+
+    def next_codes(self, leds: int) -> bytes:
+        """What the keyboard sends now; nothing while the guest's LEDs are waited for."""
+        codes = b""
+        while not self.are_struck:
+            if self._held is not None:
+                if leds == self._leds and self._now() < self._until:
+                    return codes
+                codes += bytes((self._held | BREAK,))
+                self._held = None
+            if self._waiting:
+                self._held, self._leds = self._waiting.popleft(), leds
+                self._until = min(self._now() + LONGEST_WAIT_S, self._time_ends)
+                codes += bytes((self._held,))
+        return codes
+
+    def release(self) -> bytes:
+        """And strike no more."""
+        codes = b"" if self._held is None else bytes((self._held | BREAK,))
+        self._held = None
+        self._waiting.clear()
+        return codes
