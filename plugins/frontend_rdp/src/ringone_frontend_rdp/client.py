@@ -64,7 +64,7 @@ class Client:
         """`task` is the one that `run` runs in."""
         self._server, self._task = server, task
         self._reader, self._writer = reader, writer
-        self.address = str(writer.get_extra_info("peername", ("?",))[0])
+        self.address = str((writer.get_extra_info("peername") or ("?",))[0])
         self._connection: Connection | None = None
         self._input = GuestInput(server.session, server.settings.layout)
         self._clipboard: Clipboard | None = None

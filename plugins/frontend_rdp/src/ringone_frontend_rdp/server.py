@@ -25,6 +25,7 @@ from ringone_frontend_rdp.attempts import Attempts, origin
 from ringone_frontend_rdp.client import Client, Leave
 from ringone_frontend_rdp.config import Video, WhenFull
 from ringone_frontend_rdp.connection import Security
+from ringone_frontend_rdp.listener import listen
 from ringone_frontend_rdp.machine import on_machine
 from ringone_frontend_rdp.pace import READ_BYTES
 from ringone_frontend_rdp.picture import Pixels
@@ -131,11 +132,13 @@ class RdpServer:
 
     async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
         """Until `stop` or the machine's end; every client has been told then."""
-        server = await asyncio.start_server(self._connected, sock=listening, limit=READ_BYTES)
+        accepting = asyncio.create_task(listen(listening, self._connected, READ_BYTES))
         watching = asyncio.create_task(self.screen.watch())
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
-        server.close()
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
+        listening.close()
         why = Leave.MACHINE_ENDS if watching.done() and isinstance(watching.exception(), RingOneError) else Leave.SERVER_ENDS
         for client in self._clients:
             client.leave(why)
