@@ -14,6 +14,7 @@ from typing import cast
 
 import numpy as np
 import pytest
+from ringone.api.console import Frame
 from ringone.api.errors import StateError
 from ringone.api.frontends import VmSession
 from ringone_frontend_rdp.codecs import Picture
@@ -171,10 +172,10 @@ def switch_off(frontend: RdpFrontend, patch: pytest.MonkeyPatch) -> None:
 
 
 def end_machine(frontend: RdpFrontend, patch: pytest.MonkeyPatch) -> None:
-    def ended(_: Console) -> int:
+    def ended(_: Console) -> Frame:
         raise StateError("the machine is off")
 
-    patch.setattr(Console, "frame_generation", ended)
+    patch.setattr(Console, "frame", ended)
 
 
 def take_over(frontend: RdpFrontend, patch: pytest.MonkeyPatch) -> None:

@@ -464,10 +464,10 @@ def test_end_of_the_machine_is_told(serve: Serve, connect: Connect, guest: Machi
     peer = connect(serve()).log_on()
     peer.read_picture()
 
-    def ended() -> int:
+    def ended() -> Frame:
         raise fault
 
-    monkeypatch.setattr(guest, "frame_generation", ended)
+    monkeypatch.setattr(guest, "frame", ended)
     assert is_told(peer, why)
 
 

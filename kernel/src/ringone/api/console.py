@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import functools
+from collections.abc import Callable
 from typing import Protocol
 
 import attrs
@@ -36,15 +38,21 @@ class TextScreen:
 
 @attrs.frozen
 class Frame:
-    """One immutable picture. `pixels` is 8-bit RGB, row by row, ``width * height * 3`` bytes. `generation` rises when the content changed. `text` is set in
-    text modes.
+    """One immutable picture. `generation` rises when the content changed. `text` is set in text modes.
+
+    The pixels are given as they are, or as what paints them when they are first asked for, on whatever thread: the machine's need not wait for it.
     """
 
     generation: int
     width: int
     height: int
-    pixels: bytes
+    _pixels: bytes | Callable[[], bytes]
     text: TextScreen | None = None
+
+    @functools.cached_property
+    def pixels(self) -> bytes:
+        """8-bit RGB, row by row, ``width * height * 3`` bytes."""
+        return self._pixels if isinstance(self._pixels, bytes) else self._pixels()
 
 
 class Display(Protocol):

@@ -73,13 +73,14 @@ class Recorder:
         while True:
             now = time.monotonic() - begun
             try:
-                frame = self._session.request(self._new_frame).result()
+                frame = self._session.request(self._frame).result()
             except RingOneError as error:
                 _log.info("the machine shows nothing any more: %s", error)
                 return
-            if frame is not None:
+            changed = frame.generation != self._generation
+            if changed:
                 self._generation, shown = frame.generation, picture.pixels_of(frame)
-            if frame is not None or now - recorded >= STILL_S:
+            if changed or now - recorded >= STILL_S:
                 video.add(shown, now)
                 recorded = now
             if stopped:
@@ -87,9 +88,9 @@ class Recorder:
             spent = time.monotonic() - begun - now
             stopped = self._stop.wait(max(1 / self._wanted.fps - spent, self._cost_s / GUEST_SHARE))
 
-    def _new_frame(self) -> Frame | None:
+    def _frame(self) -> Frame:
         started = time.perf_counter()
-        frame = self._session.frame() if self._session.frame_generation() != self._generation else None
+        frame = self._session.frame()
         self._cost_s = time.perf_counter() - started
         return frame
 

@@ -57,25 +57,28 @@ class ServerSettings:
 class Screen:
     """The newest picture of the machine, looked at while it has viewers."""
 
-    def __init__(self, session: VmSession) -> None:
+    def __init__(self, session: VmSession, painters: ThreadPoolExecutor) -> None:
         self.picture: Pixels | None = None
         self.viewers: set[asyncio.Event] = set()
         self.somebody_looks = asyncio.Event()
         self._session = session
+        self._painters = painters
+        self._one_at_a_time = asyncio.Lock()
         self._generation: int | None = None
         self._cost_s = 0.0
         self._recent_until = float("-inf")
         self._one_comes = asyncio.Lock()
 
     async def look(self) -> Pixels:
-        frame = await on_machine(self._session, self._new_frame)
-        if frame is not None:
-            self._generation = frame.generation
-            self.picture = picture.pixels_of(frame)[:LARGEST_DESKTOP, :LARGEST_DESKTOP]
-            for viewer in self.viewers:
-                viewer.set()
-        assert self.picture is not None
-        return self.picture
+        async with self._one_at_a_time:
+            frame = await on_machine(self._session, self._frame)
+            if frame.generation != self._generation:
+                pixels = await asyncio.get_running_loop().run_in_executor(self._painters, picture.pixels_of, frame)
+                self._generation, self.picture = frame.generation, pixels[:LARGEST_DESKTOP, :LARGEST_DESKTOP]
+                for viewer in self.viewers:
+                    viewer.set()
+            assert self.picture is not None
+            return self.picture
 
     async def watch(self) -> None:
         """For as long as the machine can be asked."""
@@ -106,9 +109,9 @@ class Screen:
         if not self.viewers:
             self.somebody_looks.clear()
 
-    def _new_frame(self) -> Frame | None:
+    def _frame(self) -> Frame:
         started = time.perf_counter()
-        frame = self._session.frame() if self._session.frame_generation() != self._generation else None
+        frame = self._session.frame()
         self._cost_s = time.perf_counter() - started
         return frame
 
@@ -119,9 +122,9 @@ class RdpServer:
     def __init__(self, session: VmSession, settings: ServerSettings) -> None:
         self.session = session
         self.settings = settings
-        self.screen = Screen(session)
-        self.attempts = Attempts()
         self.encoders = ThreadPoolExecutor(ENCODERS, "RDP encoder")
+        self.screen = Screen(session, self.encoders)
+        self.attempts = Attempts()
         self.security = attrs.evolve(settings.security, has_room=self._has_room)
         self.clients: tuple[RemoteClient, ...] = ()
         self.clients_so_far = 0
