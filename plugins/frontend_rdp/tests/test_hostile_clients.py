@@ -9,6 +9,7 @@ import random
 import re
 import selectors
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -213,6 +214,45 @@ def test_who_stops_in_a_logon_is_dropped(serve: Callable[..., int], monkeypatch:
     with contextlib.closing(Peer(serve(auth=Authentication.USERS))) as peer:
         peer.start_tls(Protocol.HYBRID).socket.sendall(sent)
         assert peer.is_closed()
+
+
+CLIENT_HELLO = bytes.fromhex("16 0301 0200 01 0001fc 0303") + bytes(0x1FA)
+GARBAGE = {
+    "http": b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    "rdp": HANDSHAKE[0],
+    "zeros": bytes(70000),
+    "alert": bytes.fromhex("15 0303 0002 0228"),
+    "hello": CLIENT_HELLO,
+    "half-a-hello": CLIENT_HELLO[:99],
+    "long-record": bytes.fromhex("16 0301 ffff") + bytes(0xFFFF),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_garbage_in_tls_ends_one_connection(garbage: str, serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """In place of the handshake, and behind it."""
+    monkeypatch.setattr("ringone_frontend_rdp.client.TLS_S", 0.5)
+    caplog.set_level(logging.INFO)
+    port = serve()
+    with contextlib.closing(Peer(port)) as early, contextlib.closing(Peer(port)) as late, contextlib.closing(Peer(port)) as good:
+        good.log_on().read_picture()
+        early.socket.sendall(client.connection_request())
+        assert early.socket.recv(64)[11] == 2
+        late.log_on().read_picture()
+        below = socket.socket(fileno=late.socket.detach())
+        below.settimeout(PATIENCE_S)
+        late.socket = below
+        for peer in (early, late):
+            with contextlib.suppress(OSError):
+                peer.socket.sendall(GARBAGE[garbage])
+            if garbage == "half-a-hello":
+                peer.close()
+            else:
+                assert peer.is_closed()
+        wait_until(lambda: caplog.text.count("disconnected:") == 2, lambda: caplog.text, PATIENCE_S)
+        good.socket.sendall(client.REFRESH_RECT)
+        good.read_picture()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_session_may_come_in_a_tls_record_for_each_byte(serve: Callable[..., int]) -> None:

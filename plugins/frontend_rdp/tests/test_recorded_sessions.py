@@ -5,7 +5,7 @@ Which test covers what of the mistakes that RDP servers are known for:
 | what clients do | covered by |
 | --- | --- |
 | malformed PDUs: cut, flipped, wrong lengths, reordered, repeated, wrong channels | here, `test_parsers` (each by itself), `test_connection`, `test_credssp` |
-| the same on real sockets, with another client watching | `test_hostile_clients.test_bent_sessions_disturb_nobody` |
+| the same on real sockets, with another client watching | `test_hostile_clients` (bent sessions, garbage in TLS) |
 | one byte after the other, silence at every stage, hundreds of idle sockets | `test_server`, `test_hostile_clients` |
 | lengths too large, negative or 0; sets without end; NTLM fields and DER beyond their end | here, `test_parsers`, `test_ntlm`, `test_credssp` |
 | guessed passwords | `test_server.test_wrong_passwords_lock_an_address_out`, `test_credssp.test_an_unknown_user_is_answered_like_a_wrong_password` |
