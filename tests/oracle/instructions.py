@@ -275,7 +275,7 @@ WILD = (
     "mov edi, {spare}; mov dword ptr [edi], {low}; mov dword ptr [edi + 4], {high}; mov eax, {sparesel}; lar ecx, eax; lsl edx, eax; mov [{slot}], ecx",
     "mov edi, {spare}; mov dword ptr [edi], {low}; mov dword ptr [edi + 4], {high}; push {sparesel}; push {next}; retf",
     f"mov edi, {GDT + SELECTORS['data']:#x}; mov dword ptr [edi + 4], {{high}}; mov eax, 0x10; mov es, ax; mov dword ptr [edi + 4], 0x00CF9300",
-    f"mov edi, {GDT + SELECTORS['code']:#x}; mov dword ptr [edi + 4], 0x00CF9A00; .byte 0xEA; .long {{next}}; .byte 8, 0",
+    f"mov edi, {GDT + SELECTORS['code']:#x}; mov dword ptr [edi + 4], 0x00CF9800; .byte 0xEA; .long {{next}}; .byte 8, 0",
     f"mov edi, {GDT + SELECTORS['user_data'] - 3:#x}; xor dword ptr [edi + 4], 0x100000",
     f"mov byte ptr [{GDT + SELECTORS['data'] + 5:#x}], 0x92",
     f"mov edi, {{pages}}; mov esi, {GDT:#x}; mov ecx, {w.GDT_LIMIT + 1}; cld; .byte 0xF3, 0xA4; "

@@ -48,6 +48,7 @@ TASK_STACK = 0x1D000
 RING1_STACK = 0x1E000
 RING2_STACK = 0x1F000
 CODE_BYTES = 0x4000
+DIRECTORIES = (PAGE_DIRECTORY, *range(PDPT, PDPT + 0x5000, 0x1000))
 ALIAS = 0x3F0000
 """The code once more, at another linear address."""
 SLOTS = DATA + 0x400
@@ -153,7 +154,8 @@ def world(paging: str) -> World:
 
 
 def _map_specially(bench: CpuBench, pae: bool) -> None:
-    """No page at 0, the alias, and accessed and dirty bits where an interrupt may come first in one run and last in another.
+    """No page at 0 and none at the page directories, where a stray write would change what a processor may or may not have in its TLB; the alias; and accessed
+    and dirty bits where an interrupt may come first in one run and last in another.
 
     Code has been accessed from the start: a processor may set that bit for what it only prefetches (SDM vol. 3, 4.10.2.3)."""
     fresh = range(CODE >> 12, (CODE + CODE_BYTES) >> 12)
@@ -163,8 +165,8 @@ def _map_specially(bench: CpuBench, pae: bool) -> None:
     for index, page in enumerate(fresh):
         bench.set_page(page << 12, page << 12 | 0x27, pae=pae)
         bench.set_page(ALIAS + (index << 12), page << 12 | 0x27, pae=pae)
-    bench.set_page(0, 0, pae=pae)
-    bench.set_page(0x1000, 0, pae=pae)
+    for page in (0, 0x1000, *DIRECTORIES):
+        bench.set_page(page, 0, pae=pae)
     bench.memory.write(RAM_BYTES - len(CATCHER), CATCHER)
 
 
