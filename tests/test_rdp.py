@@ -21,6 +21,7 @@ from ringone_frontend_rdp.codecs import Picture
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod
 from ringone_frontend_rdp.frontend import RdpFrontend
 from ringone_frontend_rdp.graphics import h264
+from ringone_frontend_rdp.picture import pixels_of
 from ringone_frontend_rdp.users import UserDatabase
 
 from guests import colours
@@ -43,6 +44,7 @@ needs_xfreerdp = pytest.mark.skipif(not shutil.which("xfreerdp"), reason="needs 
 
 LIMIT_S = 60
 POLL_S = 0.2
+KEY_PATIENCE_S = 2
 SCREENSHOTS = os.environ.get("RINGONE_SCREENSHOTS")
 """A folder for what the clients show: the pictures of docs/how-to/connect-with-rdp.md."""
 PNG_COLOURS = 128
@@ -143,11 +145,24 @@ def wait_until_shown(desk: Desk, guest: Guest, likeness: Likeness = EXACT) -> No
     """The cursor blinks: what is compared may be one blink old, so several looks are allowed."""
 
     def difference() -> float:
-        frame = guest.session.frame()
-        wanted = np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
-        return likeness.measure(np.abs(desk.picture(frame.width, frame.height).astype(int) - wanted))
+        wanted = pixels_of(guest.session.frame())
+        height, width, _ = wanted.shape
+        return likeness.measure(np.abs(desk.picture(width, height).astype(int) - wanted))
 
     wait_until(lambda: difference() <= likeness.limit, lambda: f"the picture differs by {difference()} of {likeness.limit}, {desk.has_client()=}", LIMIT_S)
+
+
+@pytest.fixture
+def show_colours(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], tmp_path: Path) -> Callable[[str], Guest]:
+    """A guest whose picture moves, on a client's display."""
+
+    def show(client: str) -> Guest:
+        guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
+        guest.wait_serial(colours.MOVES, LIMIT_S)
+        desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
+        return guest
+
+    return show
 
 
 @pytest.fixture
@@ -228,12 +243,19 @@ def test_remmina_shows_the_screen_and_types(boot: Boot, desk: Desk, serve: Calla
 
     def shows() -> bool:
         """Somewhere in Remmina's window; the guest's cursor blinks."""
-        frame = guest.session.frame()
-        return place_of(np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3), desk.picture(*REMMINA_SIZE)) is not None
+        return place_of(pixels_of(guest.session.frame()), desk.picture(*REMMINA_SIZE)) is not None
+
+    def takes_keys() -> bool:
+        """What is struck before Remmina's drawing area has the focus is lost, and nothing shows when it has."""
+        desk.type("x")
+        with contextlib.suppress(AssertionError):
+            guest.wait_serial("powers off.\nx", KEY_PATIENCE_S)
+        return "powers off.\nx" in guest.serial
 
     wait_until(shows, lambda: f"the screen is not shown, {desk.has_client()=}", LIMIT_S)
     desk.focus()
     desk.act(f"mousemove {REMMINA_SIZE[0] // 2} {REMMINA_SIZE[1] // 2} click 1")  # or a button of Remmina's may have the focus within its window
+    wait_until(takes_keys, lambda: "no key arrives", LIMIT_S)
     desk.type("hello ring one")
     guest.wait_screen("hello ring one", LIMIT_S)
     wait_until(shows, lambda: "what was typed is not shown", LIMIT_S)
@@ -266,12 +288,8 @@ def test_desktop_follows_the_guest_into_graphics_and_back(boot: Boot, desk: Desk
 
 
 @pytest.mark.parametrize("client", [with_client(f"{program}-{way}") for program in FREERDPS for way in ("avc420", "default")])
-def test_what_moves_is_a_video_and_what_rests_is_exact(
-    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path, client: str
-) -> None:
-    guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
-    guest.wait_serial(colours.MOVES, LIMIT_S)
-    desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
+def test_what_moves_is_a_video_and_what_rests_is_exact(desk: Desk, show_colours: Callable[[str], Guest], videos: deque[Picture], client: str) -> None:
+    guest = show_colours(client)
 
     def shows_a_video() -> bool:
         """No two pictures of it are as much alike as a picture and its video; none would differ at all if it came without loss."""
@@ -287,13 +305,9 @@ def test_what_moves_is_a_video_and_what_rests_is_exact(
 
 
 @pytest.mark.parametrize("client", [with_client(f"{program}-gfx") for program in FREERDPS])
-def test_client_without_h264_gets_what_moves_without_loss(
-    boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], videos: deque[Picture], tmp_path: Path, client: str
-) -> None:
+def test_client_without_h264_gets_what_moves_without_loss(desk: Desk, show_colours: Callable[[str], Guest], videos: deque[Picture], client: str) -> None:
     """Its pictures have the guest's colours and no others."""
-    guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
-    guest.wait_serial(colours.MOVES, LIMIT_S)
-    desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
+    guest = show_colours(client)
     shown: set[bytes] = set()
 
     def has_moved() -> bool:

@@ -14,6 +14,7 @@ from ringone.api.frontends import VmSession
 from ringone_frontend_rdp.codecs import Picture
 from ringone_frontend_rdp.config import Authentication, RdpOptions
 from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.picture import pixels_of
 from ringone_frontend_rdp.users import UserDatabase
 
 from plugins.frontend_rdp.tests.desk import Console, wait_until
@@ -50,7 +51,7 @@ def converse(frontend: RdpFrontend, console: Console, talk: Callable[[Any], Awai
     from aardwolf.commons.queuedata.constants import VIDEO_FORMAT
 
     settings = RDPIOSettings()
-    settings.video_height, settings.video_width, _ = pixels(console).shape
+    settings.video_height, settings.video_width, _ = pixels_of(console.frame()).shape
     settings.video_out_format = VIDEO_FORMAT.PIL
     url = f"rdp+{logon}-password://alice:{password}@127.0.0.1:{frontend.port}"
 
@@ -63,11 +64,6 @@ def converse(frontend: RdpFrontend, console: Console, talk: Callable[[Any], Awai
             await connection.terminate()
 
     asyncio.run(asyncio.wait_for(session(), LIMIT_S))
-
-
-def pixels(console: Console) -> Picture:
-    frame = console.frame()
-    return np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
 
 
 async def wait_until_shown(connection: Any, picture: Picture) -> None:
@@ -98,7 +94,7 @@ def test_shows_what_the_machine_shows(frontend: RdpFrontend, console: Console, s
 
 def test_keys_arrive(frontend: RdpFrontend, console: Console) -> None:
     async def strike(connection: Any) -> None:
-        await wait_until_shown(connection, pixels(console))
+        await wait_until_shown(connection, pixels_of(console.frame()))
         for is_pressed in (True, False):
             await connection.send_key_scancode(KEY_A, is_pressed, False)
         while len(console.keys) < 2:
