@@ -210,7 +210,7 @@ def test_who_stops_at_any_stage_is_dropped(serve: Callable[..., int], monkeypatc
 
 @pytest.mark.parametrize("sent", [b"", b"\x30", b"\x30\x82\xff\x00" + bytes(99)], ids=["nothing", "a-byte", "a-part"])
 def test_who_stops_in_a_logon_is_dropped(serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
-    monkeypatch.setattr("ringone_frontend_rdp.client.HANDSHAKE_S", 0.3)
+    monkeypatch.setattr("ringone_frontend_rdp.client.PERSON_S" if not sent else "ringone_frontend_rdp.client.HANDSHAKE_S", 0.3)
     with contextlib.closing(Peer(serve(auth=Authentication.USERS))) as peer:
         peer.start_tls(Protocol.HYBRID).socket.sendall(sent)
         assert peer.is_closed()

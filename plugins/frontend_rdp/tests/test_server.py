@@ -20,7 +20,7 @@ from ringone.api.console import Frame
 from ringone.api.errors import ConfigError, DriverError, StateError
 from ringone.api.remotedisplay import RemoteClient
 from ringone_frontend_rdp.attempts import FREE, Attempts
-from ringone_frontend_rdp.client import REACTIVATION_S, Client
+from ringone_frontend_rdp.client import HANDSHAKE_S, NEGOTIATION_S, PERSON_S, REACTIVATION_S, TLS_S, Client
 from ringone_frontend_rdp.config import Authentication, RdpOptions, SecurityMethod, WhenFull, ports
 from ringone_frontend_rdp.connection import ErrorInfo
 from ringone_frontend_rdp.fastpath import Bitmap
@@ -210,15 +210,26 @@ def test_who_does_not_take_another_size_gives_its_place_back(
     connect(port).log_on().read_picture()
 
 
-def test_who_takes_another_size_may_take_its_time_from_then_on(serve: Serve, connect: Connect, guest: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    limits: list[float | None] = []
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """The time limits that clients get, one after the other."""
+    noted: list[float | None] = []
     limit = Client._may_take
 
-    def noted(self: Client, seconds: float | None) -> None:
-        limits.append(seconds)
+    def note(self: Client, seconds: float | None) -> None:
+        noted.append(seconds)
         limit(self, seconds)
 
-    monkeypatch.setattr(Client, "_may_take", noted)
+    monkeypatch.setattr(Client, "_may_take", note)
+    return noted
+
+
+def test_who_asks_its_user_for_a_password_has_time_for_it(serve: Serve, connect: Connect, limits: list[float | None]) -> None:
+    connect(serve()).log_on().read_picture()
+    assert limits == [NEGOTIATION_S, TLS_S, PERSON_S, HANDSHAKE_S, None]
+
+
+def test_who_takes_another_size_may_take_its_time_from_then_on(serve: Serve, connect: Connect, guest: Machine, limits: list[float | None]) -> None:
     peer = connect(serve()).log_on()
     peer.read_picture()
     guest.size, guest.generation = (800, 600), 2

@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 NEGOTIATION_S = 5
 TLS_S = 10
+PERSON_S = 120
+"""Behind TLS a client may ask its user whether the certificate is the right one, and for a password."""
 HANDSHAKE_S = 20
+"""From what the client says next until the screen is shown."""
 REACTIVATION_S = 20
 """How long a client may take to answer another size of the desktop."""
 STALLED_S = 30
@@ -79,6 +82,7 @@ class Client:
         self._pace = pace.Pace()
         self._redrawing: asyncio.TimerHandle | None = None
         self._redrawn_at = float("-inf")
+        self._server_is_trusted = False
         self._activated = False
         self._ended = ""
         self._farewell = ErrorInfo.RPC_INITIATED_DISCONNECT
@@ -167,6 +171,9 @@ class Client:
             if not data:
                 self._ended = "the client closed the connection"
                 return
+            if connection.stage > Stage.TLS and not self._server_is_trusted:
+                self._server_is_trusted = True
+                self._may_take(HANDSHAKE_S)
             self._server.received_bytes += len(data)
             pdus = connection.pdus_read
             if connection.stage < Stage.CAPABILITIES:
@@ -203,7 +210,7 @@ class Client:
                     await self._writer.start_tls(self._server.settings.tls)
                     self._writer.transport.set_write_buffer_limits(OUTPUT_HIGH_WATER)
                     connection.tls_established()
-                    self._may_take(HANDSHAKE_S)
+                    self._may_take(PERSON_S)
                 case Activated():
                     self._begin()
                 case Inputs(events):
