@@ -5,12 +5,14 @@ from __future__ import annotations
 import struct
 
 import pytest
+from hypothesis import given as given_any
+from hypothesis import strategies as st
 from ringone.api.errors import StateError
 from ringone.keyboard import LAYOUTS
 from ringone_frontend_rdp.characters import MOST_LOGGED
 from ringone_frontend_rdp.guest_input import MOST_PENDING, GuestInput
 from ringone_frontend_rdp.input import CharacterEvent, KeyEvent, MouseEvent, SideButtonEvent, SynchronizeEvent, parse_fast_path, parse_slow_path
-from ringone_frontend_rdp.scancodes import LONGEST_WAITS_S
+from ringone_frontend_rdp.scancodes import BREAK, LOCKS, LONGEST_WAITS_S
 from ringone_frontend_rdp.wire import Reader
 
 
@@ -111,6 +113,39 @@ def until_nothing_waits(given: GuestInput, guest: Guest) -> float:
     while given.waits:
         go_on(given, guest)
     return guest.now - start
+
+
+class Linux(Guest):
+    """Loses what comes between a lock key and the lights that it sets for it, `delay_s` later."""
+
+    def __init__(self, delay_s: float) -> None:
+        super().__init__()
+        self._delay_s = delay_s
+        self._sets: tuple[int, float] | None = None
+
+    def put_scancodes(self, codes: bytes) -> None:
+        for code in codes:
+            if self._sets is None:
+                super().put_scancodes(bytes((code,)))
+                if code in LOCKS:
+                    self._sets = LOCKS[code], self.now + self._delay_s
+
+    def keyboard_leds(self) -> int:
+        if self._sets is not None and self.now >= self._sets[1]:
+            self.leds ^= self._sets[0]
+            self._sets = None
+        return self.leds
+
+
+@given_any(locks=st.lists(st.integers(0, 7), max_size=6), delay_s=st.floats(0.01, 0.24))
+def test_guest_that_loses_what_comes_too_early_has_the_clients_locks_all_the_same(locks: list[int], delay_s: float) -> None:
+    guest = Linux(delay_s)
+    inputs = GuestInput(guest, now=guest.clock)  # type: ignore[arg-type]
+    for each in locks:
+        inputs.handle([SynchronizeEvent(each)])
+        until_nothing_waits(inputs, guest)
+        assert guest.leds == each
+        assert sum(code in LOCKS for code in guest.codes) == sum(code & ~BREAK in LOCKS and bool(code & BREAK) for code in guest.codes)
 
 
 def test_guest_without_lights_is_not_waited_for_without_end(guest: Guest, given: GuestInput) -> None:
