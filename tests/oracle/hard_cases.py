@@ -337,6 +337,21 @@ HARD_CASES: Mapping[str, Program] = {
         start=0xFB9,
         interruptible=False,
     ),
+    "into a patch from a block that ends in a page that is left to the recompiler": Program(
+        (
+            Statement(PROLOGUE, (Label(9), 0x4000)),
+            Statement(MODES["ring 1"].replace("{next}", "{code}"), (0x4000, Label(2))),
+            Statement("mov edx, 0x60; out dx, ax"),
+            Statement("mov eax, {code}; mov ecx, [eax]; mov [eax], ecx", (Label(0),)),
+            Statement("push {value}; push {value2}; push {code}; iretd", (0, 0x10, Label(5))),
+            Statement("mov eax, ss; mov ss, ax; cli"),
+            Statement(f"dec dword ptr [{w.FUEL:#x}]; js over; mov edi, {{code}}; jmp edi; over:", (Label(7, 3),)),
+            Statement("pushfd; .byte 0x0E; push {code}; iretd", (Label(8),)),
+            Statement(f"int {w.DONE}"),
+        ),
+        start=0xF8D,
+        interruptible=False,
+    ),
     "what LAR and LSL leave of other flags in ring 3": elsewhere(
         "ring 3",
         "mov eax, 0x20; cmp eax, 7; lar ecx, eax; pushfd; pop dword ptr [{slot}]",

@@ -270,10 +270,10 @@ class PatchManager:
                 for finding in sorted(block.sensitive):
                     if finding >> PAGE_SHIFT == linear and finding & _OFFSET not in known.handled:
                         self._replace(known, finding & _OFFSET)
-        if not pages:
-            known = self._pages.get(self._world.locate(address))
+        for linear in sorted({start >> PAGE_SHIFT for start in block.starts} - pages):
+            known = self._pages.get(self._world.locate(linear << PAGE_SHIFT))
             if known is not None:
-                self._resolve_conflicts(known, [start for start in sorted(block.starts) if start >> PAGE_SHIFT == known.linear])
+                self._resolve_conflicts(known, [start for start in sorted(block.starts) if start >> PAGE_SHIFT == linear])
 
     def _stop_in_front_of(self, linear: int, block: _Block) -> None:
         """Put HLT for the instruction that runs on into a refused page, of which fetches see no byte as it is."""
