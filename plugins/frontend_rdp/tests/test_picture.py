@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ringone_frontend_rdp.codecs.planar import AlphaPlane
 from ringone_frontend_rdp.fastpath import LARGEST_PDU, bitmap_updates
-from ringone_frontend_rdp.picture import NOTHING, Pixels, fitted, raw, updates
+from ringone_frontend_rdp.picture import NOTHING, Pixels, differs_much, fitted, raw, updates
 
 NOISE = np.random.default_rng(0).integers(0, 256, (130, 131, 3), np.uint8)
 BLACK: Pixels = np.zeros((130, 131, 3), np.uint8)
@@ -53,3 +53,11 @@ def test_picture_is_cut_or_framed_for_a_desktop_of_another_size(width: int, heig
     assert desktop.shape == (height, width, 3)
     assert np.array_equal(desktop[:rows, :columns], NOISE[:rows, :columns])
     assert not desktop[rows:].any() and not desktop[:, columns:].any()
+
+
+def test_text_that_scrolls_differs_much_and_a_typed_row_does_not() -> None:
+    typed = NOISE.copy()
+    typed[16:32] = 0
+    assert differs_much(NOISE, np.roll(NOISE, -16, axis=0))
+    assert not differs_much(NOISE, typed)
+    assert not differs_much(NOISE, NOISE[:64])

@@ -18,10 +18,20 @@ Pixels = npt.NDArray[np.uint8]
 
 COLUMN_ALIGNMENT = 4
 NOTHING: Pixels = np.zeros((0, 0, 3), np.uint8)
+SAMPLED_ROWS = 8
+"""One of so many is looked at."""
+MUCH = 0.5
 
 
 def pixels_of(frame: Frame) -> Pixels:
     return np.frombuffer(frame.pixels, np.uint8).reshape(frame.height, frame.width, 3)
+
+
+def differs_much(old: Pixels, new: Pixels) -> bool:
+    """Whether a picture of the same size has other pixels in more than `MUCH` of its rows, as where text scrolls."""
+    if old.shape != new.shape:
+        return False
+    return bool((old[::SAMPLED_ROWS] != new[::SAMPLED_ROWS]).any(axis=(1, 2)).mean() > MUCH)
 
 
 def fitted(picture: Pixels, width: int, height: int) -> Pixels:

@@ -32,6 +32,8 @@ from ringone_frontend_rdp.picture import Pixels
 
 FRAMES_PER_S = 70
 """As often as VGA's text modes draw; none of its modes does so more often."""
+LARGE_CHANGES_PER_S = 35
+"""Where much of the picture changes each time: twice as often, and the guest and the client would pay for more than anybody sees."""
 GUEST_SHARE = 0.1
 """How much of the machine's time may be spent on pictures: dear ones are taken less often."""
 ENCODERS = 2
@@ -66,15 +68,19 @@ class Screen:
         self._one_at_a_time = asyncio.Lock()
         self._generation: int | None = None
         self._cost_s = 0.0
+        self._pause_s = 1 / FRAMES_PER_S
         self._recent_until = float("-inf")
         self._one_comes = asyncio.Lock()
 
     async def look(self) -> Pixels:
         async with self._one_at_a_time:
             frame = await on_machine(self._session, self._frame)
+            self._pause_s = 1 / FRAMES_PER_S
             if frame.generation != self._generation:
-                pixels = await asyncio.get_running_loop().run_in_executor(self._painters, picture.pixels_of, frame)
-                self._generation, self.picture = frame.generation, pixels[:LARGEST_DESKTOP, :LARGEST_DESKTOP]
+                old, new = self.picture, await asyncio.get_running_loop().run_in_executor(self._painters, _painted, frame)
+                if old is not None and picture.differs_much(old, new):
+                    self._pause_s = 1 / LARGE_CHANGES_PER_S
+                self._generation, self.picture = frame.generation, new
                 for viewer in self.viewers:
                     viewer.set()
             assert self.picture is not None
@@ -87,7 +93,7 @@ class Screen:
         while True:
             await self.somebody_looks.wait()
             await self.look()
-            due = max(due + 1 / FRAMES_PER_S, clock() + self._cost_s / GUEST_SHARE)
+            due = max(due + self._pause_s, clock() + self._cost_s / GUEST_SHARE)
             await asyncio.sleep(due - clock())
 
     async def recent(self) -> Pixels:
@@ -114,6 +120,10 @@ class Screen:
         frame = self._session.frame()
         self._cost_s = time.perf_counter() - started
         return frame
+
+
+def _painted(frame: Frame) -> Pixels:
+    return picture.pixels_of(frame)[:LARGEST_DESKTOP, :LARGEST_DESKTOP]
 
 
 class RdpServer:
