@@ -36,7 +36,7 @@ test-guests: ## boot real operating systems
 	@tools/setup guests
 	$(BIN)/pytest -q -n 2 --dist loadfile -m "guest and not rdp_client" tests
 
-test-rdp: ## show the console to real RDP clients
+test-rdp: ## show the console to real RDP clients, and to storms of them
 	@tools/setup rdp
 	timeout --signal INT --kill-after 60 900 $(BIN)/pytest -q -n 2 --dist loadfile -o faulthandler_timeout=300 -m rdp_client plugins/frontend_rdp tests/test_rdp.py tests/test_rdp_linux.py
 

@@ -90,6 +90,7 @@ def bend(pdus: list[bytes], chance: random.Random) -> list[bytes]:
     return bent
 
 
+@pytest.mark.rdp_client
 @pytest.mark.parametrize("name", SESSIONS)
 def test_bent_sessions_disturb_nobody(name: str, serve: Callable[..., int], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     caplog.set_level(logging.DEBUG)
@@ -112,6 +113,7 @@ def test_bent_sessions_disturb_nobody(name: str, serve: Callable[..., int], capl
     assert not any(password in caplog.text for password in PASSWORDS)
 
 
+@pytest.mark.rdp_client
 @pytest.mark.parametrize("storm", ["idle", "reconnects", "resizes"])
 def test_what_comes_and_goes_leaves_nothing_behind(storm: str) -> None:
     """Five hundred idle sockets besides a good client, fifty connections one after the other, sixty sizes; each twice, the second time counted."""
@@ -366,6 +368,7 @@ CLOSE_AND_OPEN = (b"\x40\x01", ACCEPT)
 STORMS = {"capabilities": (ADVERTISE,), "channels": CLOSE_AND_OPEN, "acknowledgements": (b"\x30\x01" + acknowledge(1),)}
 
 
+@pytest.mark.rdp_client
 @pytest.mark.parametrize("storm", STORMS)
 def test_storms_in_the_graphics_channel_are_ended_too(
     storm: str, serve: Callable[..., int], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture

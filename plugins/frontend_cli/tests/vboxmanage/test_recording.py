@@ -157,8 +157,8 @@ def test_it_is_switched_while_the_machine_runs(ok: VBoxManage, vbox: VBoxManage,
     ],
     ids=lambda words: "-".join(words) if isinstance(words, tuple) else "",
 )
-def test_words_that_make_no_sense_here_are_refused(vbox: VBoxManage, running: str, words: tuple[str, ...], exit_code: int, message: str) -> None:
-    answer = vbox("controlvm", running, "recording", *words)
+def test_words_that_make_no_sense_here_are_refused(vbox: VBoxManage, echo: str, words: tuple[str, ...], exit_code: int, message: str) -> None:
+    answer = vbox("controlvm", echo, "recording", *words)
     assert answer.exit_code == exit_code
     assert message in answer.err
 
