@@ -255,7 +255,7 @@ CHANGES = (
     "mov byte ptr [{code}], 0x9C",
     "mov eax, {code}; mov ecx, [eax]; mov [eax], ecx",
     "mov eax, {code}; lock inc byte ptr [eax]",
-    "mov eax, {code}; mov dword ptr [eax], {opcode}; jmp eax",
+    "mov edi, {code}; mov dword ptr [edi], {opcode}; jmp edi",
     "mov edi, {code}; mov esi, {code2}; mov ecx, 4; cld; .byte 0xF3, 0xA4",
     "mov edi, {aliaspage}; mov dword ptr [edi], {frame}; mov eax, cr3; mov cr3, eax",
     f"mov edi, {{aliaspage}}; mov dword ptr [edi], {{frame}}; invlpg [{w.ALIAS:#x}]; invlpg [{w.ALIAS + 0x1000:#x}]; mov eax, cr3; mov cr3, eax",
