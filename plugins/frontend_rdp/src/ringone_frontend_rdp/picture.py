@@ -18,9 +18,9 @@ Pixels = npt.NDArray[np.uint8]
 
 COLUMN_ALIGNMENT = 4
 NOTHING: Pixels = np.zeros((0, 0, 3), np.uint8)
-SAMPLED_ROWS = 8
-"""One of so many is looked at."""
-MUCH = 0.5
+SAMPLED_ROWS = 7
+"""One of so many is looked at; odd, as many rows of a font are blank."""
+MUCH = 0.25
 
 
 def pixels_of(frame: Frame) -> Pixels:
