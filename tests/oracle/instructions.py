@@ -339,7 +339,7 @@ MODES: Mapping[str, str] = {
     "ring 2": f"push {w.RING2_DATA:#x}; push {w.RING2_STACK:#x}; push {{flags}}; push {w.RING2_CODE:#x}; push {{next}}; iretd",
     "conforming": f"push {SELECTORS['conforming']}; push {{next}}; retf",
     "16 bits": f"push {w.NEAR_CODE16:#x}; push {{near}}; retf",
-    "virtual 8086": "push 0; push 0; push 0x3000; push 0x3000; push 0x1C00; push 0xF00; push {flags}; clc; bts dword ptr [esp], 17; push 0x2000; push {near}; iretd",
+    "virtual 8086": "push 0; push 0; push 0x3000; push 0x3000; push 0x1C00; push 0xF00; push {flags}; bts dword ptr [esp], 17; push 0x2000; push {near}; iretd",
 }
 PROLOGUE = f"mov dword ptr [{w.LANDING:#x}], {{code}}; mov eax, 0x10; mov ss, ax; mov esp, {KERNEL_STACK:#x}; push {{flags}}; popfd"
 EPILOGUE = f"int {w.DONE}"
