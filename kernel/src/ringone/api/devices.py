@@ -173,8 +173,8 @@ class DeviceContext(Protocol):
 
 
 class Device(Protocol[S]):
-    """A chip. `reset` touches only its own state and pins. `save_state` must not change anything; `load_state` restores own state only: the kernel restores
-    timers and line levels, and calls no `changed` callback while it does.
+    """A chip. `reset` touches only its own state and pins. `save_state` must not change anything; `load_state` restores own state only, without a look
+    at the guest's memory, which is restored after the chips: the kernel restores timers and line levels, and calls no `changed` callback while it does.
     """
 
     def reset(self) -> None: ...

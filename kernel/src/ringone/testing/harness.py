@@ -185,7 +185,7 @@ class DeviceHarness:
         }
 
     def load(self, saved: Mapping[str, Any]) -> None:
-        """Take over what `save` made on this bench or on another with the same device."""
+        """Take over what `save` made on this bench or on another with the same device; memory last, as a machine does."""
         section = SectionData(saved["type"], saved["version"], cast(Json, saved["state"]))
         state = check_device_section(self.id, self.spec, section)
         clock = load(ClockState, saved["clock"], name="clock")
@@ -193,9 +193,9 @@ class DeviceHarness:
             raise SnapshotError("the saved memory blocks are of another device")
         self.clock.restore(clock)
         self.lines.restore(saved["lines"])
+        load_device(self.id, self.device, state)
         for name, block in self.memory.blocks.items():
             _load_memory(block.data, saved["blocks"][name])
-        load_device(self.id, self.device, state)
 
 
 def _save_memory(data: memoryview) -> dict[str, str]:

@@ -1,8 +1,11 @@
 """From power-on to the first sector, kind by kind."""
 
 import struct
+from collections.abc import Callable
+from typing import Any
 
 import pytest
+from ringone.api.errors import SnapshotError
 from ringone.testing.media import MemoryDisk, MemoryDrive
 from ringone_firmware import chipset
 from ringone_firmware.builtin import boot, layout
@@ -253,3 +256,38 @@ def test_a_snapshot_in_the_middle_of_a_boot_goes_on() -> None:
         step = guest.harness.read(STEP_PORT, 4)
     assert guest.end(Opcode.DONE).ip == 0x7C00
     assert guest.line(0) == "Booting from Floppy..."
+
+
+def unfinished() -> tuple[Guest, dict[str, Any]]:
+    """In the midst of POST, with some operations answered."""
+    guest = Guest(bench(floppies=(floppy(),)))
+    guest.begin(layout.VECTOR_POST)
+    for _ in range(20):
+        step = guest.harness.read(STEP_PORT, 4)
+        guest.operate(Opcode(step & 0xFF), step >> 16)
+    return guest, guest.harness.save()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [lambda state: state["answers"].pop(), lambda state: state["answers"].append({"base64": ""}), lambda state: state.update(frame=0)],
+    ids=["fewer", "shorter", "elsewhere"],
+)
+def test_a_saved_call_that_does_not_fit_ends_or_goes_on_but_harms_nobody(changed: Callable[[dict[str, Any]], object]) -> None:
+    guest, saved = unfinished()
+    changed(saved["state"])
+    guest.harness.load(saved)
+    for _ in range(5000):
+        step = guest.harness.read(STEP_PORT, 4)
+        if step & 0xFF == Opcode.DONE:
+            return
+        guest.operate(Opcode(step & 0xFF), step >> 16)
+    raise AssertionError("the call does not end")
+
+
+@pytest.mark.parametrize("changed", [{"operand": -1}, {"data": -1}, {"answer": 1 << 32}, {"floppy_generations": [0]}], ids=str)
+def test_a_state_that_no_bios_saves_is_refused(changed: dict[str, Any]) -> None:
+    guest, saved = unfinished()
+    saved["state"].update(changed)
+    with pytest.raises(SnapshotError, match="this is no state of the built-in BIOS"):
+        guest.harness.load(saved)

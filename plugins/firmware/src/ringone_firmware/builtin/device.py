@@ -51,6 +51,7 @@ class BiosServices:
         self._call: Call | None = None
         self._steps: Steps | None = None
         self._current = FINISHED[Outcome.DONE]
+        self._is_to_be_taken_up = False
         for name, handler in (("FRAME", self._begin), ("OPERAND", self._take_answer), ("DATA", self._take_data)):
             context.map_ports(options.base + REGISTER_OFFSETS[name], 4, write=handler, widths=(1, 2, 4), name=name.lower())
         for name, reader in (("STEP", self._step), ("OPERAND", self._operand), ("DATA", self._data)):
@@ -68,15 +69,12 @@ class BiosServices:
         return _copy(self._state)
 
     def load_state(self, state: BiosState) -> None:
-        """An unfinished call is started again and led by its answers to where it was."""
-        self._bios.state = attrs.evolve(state, frame=IDLE, answers=[])
+        """An unfinished call is taken up when the guest asks for its next step: not before then its memory, where the call's registers are, is there again."""
+        state.check()
+        self._bios.state = _copy(state)
         self._call = self._steps = None
         self._current = FINISHED[state.outcome]
-        if state.frame != IDLE:
-            self._start(state.frame)
-            for answer in state.answers:
-                self._advance(answer)
-        self._bios.state = attrs.evolve(_copy(state), frame=self._state.frame, answers=self._state.answers)
+        self._is_to_be_taken_up = state.frame != IDLE
 
     # --- Calls ---------------------------------------------------------------------------------------------------------------------------------------------
 
@@ -124,12 +122,31 @@ class BiosServices:
         state.begin_operation()
         self._call = self._steps = None
         self._current = FINISHED[outcome]
+        self._is_to_be_taken_up = False
+
+    def _taken_up(self) -> BiosState:
+        """The present state. A call that was saved is started again and led by its answers to where it was; one that does not fit the memory ends."""
+        if not self._is_to_be_taken_up:
+            return self._state
+        saved = self._state
+        self._bios.state = attrs.evolve(saved, frame=IDLE, answers=[])
+        self._start(saved.frame)
+        for answer in saved.answers:
+            if self._steps is None or len(answer) != len(self._answer()):
+                break
+            self._advance(answer)
+        if self._steps is not None and len(self._state.answers) == len(saved.answers):
+            self._bios.state = attrs.evolve(_copy(saved), answers=self._state.answers)
+        else:
+            self._context.log.warning("a saved BIOS call does not fit the guest's memory, and ends")
+            self._end(Outcome.DONE)
+        return self._state
 
     # --- The ROM's loop --------------------------------------------------------------------------------------------------------------------------------------
 
     def _step(self, offset: int, size: int) -> int:
         """Reading the next step says that the present one is done."""
-        state = self._state
+        state = self._taken_up()
         if offset == 0 and self._steps is not None:
             if state.given:
                 self._advance(self._answer())
@@ -142,7 +159,7 @@ class BiosServices:
         return self._state.fetched[:wanted].ljust(wanted, b"\0") if wanted else self._state.answer.to_bytes(4, "little")
 
     def _operand(self, offset: int, size: int) -> int:
-        state = self._state
+        state = self._taken_up()
         operands = self._current.operands
         value = operands[state.operand] if state.operand < len(operands) else 0
         if offset == 0:
@@ -151,16 +168,16 @@ class BiosServices:
 
     def _take_answer(self, offset: int, size: int, value: int) -> None:
         if offset == 0:
-            self._state.answer = value
+            self._taken_up().answer = value
 
     def _data(self, offset: int, size: int) -> int:
-        state = self._state
+        state = self._taken_up()
         chunk = self._current.data[state.data : state.data + size]
         state.data += len(chunk)
         return int.from_bytes(chunk, "little")
 
     def _take_data(self, offset: int, size: int, value: int) -> None:
-        state = self._state
+        state = self._taken_up()
         if len(state.fetched) < self._current.fetched:
             state.fetched += value.to_bytes(size, "little")
 

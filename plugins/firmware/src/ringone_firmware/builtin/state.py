@@ -52,6 +52,11 @@ class BiosState:
     pci: list[PciEntry] = attrs.field(factory=list)
     floppy_generations: list[int] = attrs.field(factory=lambda: [0, 0])
 
+    def check(self) -> None:
+        """Raise `ValueError` for what no BIOS has saved."""
+        if min(self.operand, self.data) < 0 or not 0 <= self.answer < 1 << 32 or len(self.floppy_generations) != 2:
+            raise ValueError("this is no state of the built-in BIOS")
+
     def begin_operation(self) -> None:
         self.given = False
         self.operand = self.data = self.answer = 0
