@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import shutil
@@ -207,8 +206,6 @@ class Breaks:
 
 def test_a_machine_that_a_part_breaks_is_aborted_and_its_log_says_why(echo: Echo, registry: PluginRegistry, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(headless, "PluginRegistry", lambda: registry.extended([Breaks()]))
-    for setting in ("level", "propagate"):
-        monkeypatch.setattr(logging.getLogger("ringone"), setting, getattr(logging.getLogger("ringone"), setting))
     assert headless.run(headless.ProcessOptions(machine="echo", home=echo.folder), headless.Foreground()) == 1
     assert echo.aborted
     assert "aborted: CPU backend patm: it broke" in echo.log

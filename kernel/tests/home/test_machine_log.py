@@ -14,15 +14,6 @@ from ringone.home.machine_log import machine_log
 LINE = re.compile(r"00:00:\d\d\.\d{6} (.*)")
 
 
-@pytest.fixture(autouse=True)
-def logger(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
-    """Its settings are put back."""
-    logger = logging.getLogger("ringone")
-    for setting in ("level", "propagate"):
-        monkeypatch.setattr(logger, setting, getattr(logger, setting))
-    return logger
-
-
 def messages(log: Path) -> list[str]:
     found = [LINE.fullmatch(line) for line in log.read_text().splitlines()]
     assert all(found)
@@ -72,3 +63,11 @@ def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DriverError, match=r"VBox\.log: cannot write the machine's log: Not a directory"), machine_log(tmp_path / "file" / "Logs", 3, "x"):
         pass
+
+
+def test_the_log_leaves_the_logger_as_it_was(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with machine_log(tmp_path / "Logs", 3, "echo, process 1"):
+        pass
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("ringone.echo").debug("heard")
+    assert caplog.messages == ["heard"]

@@ -27,6 +27,7 @@ def machine_log(folder: Path, history: int, title: str) -> Iterator[Path]:
     except OSError as error:
         raise DriverError(f"{path}: cannot write the machine's log: {error.strerror or error}") from error
     logger = logging.getLogger("ringone")
+    level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -34,6 +35,8 @@ def machine_log(folder: Path, history: int, title: str) -> Iterator[Path]:
         logger.info("%s; log opened %s", title, datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
         yield path
     finally:
+        logger.setLevel(level)
+        logger.propagate = propagate
         logger.removeHandler(handler)
         handler.close()
 

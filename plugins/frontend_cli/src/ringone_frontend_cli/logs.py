@@ -19,6 +19,7 @@ class CliLog(logging.Handler):
         self._held: deque[str] | None = None
         self._latest = ""
         self._last = ""
+        self._former = (logging.NOTSET, True)
 
     def emit(self, record: logging.LogRecord) -> None:
         line = f"ringone: {record.levelname.lower()}: {record.name.removeprefix('ringone.')}: {' '.join(record.getMessage().split())}"
@@ -59,10 +60,14 @@ class CliLog(logging.Handler):
 
     def install(self) -> None:
         logger = logging.getLogger("ringone")
+        self._former = logger.level, logger.propagate
         logger.addHandler(self)
         logger.setLevel(self.level)
         logger.propagate = False
 
     def remove(self) -> None:
         self.let_go()
-        logging.getLogger("ringone").removeHandler(self)
+        logger = logging.getLogger("ringone")
+        logger.removeHandler(self)
+        level, logger.propagate = self._former
+        logger.setLevel(level)
