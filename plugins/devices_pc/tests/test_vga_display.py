@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import attrs
 import pytest
 from ringone.api.console import Display, Frame, TextScreen
@@ -510,3 +512,14 @@ def test_a_restored_adapter_shows_the_same_picture(vga: DeviceHarness, mode: Mod
     restored = make_vga()
     restored.load(vga.save())
     assert display(restored).frame().pixels == display(vga).frame().pixels
+
+
+@pytest.mark.parametrize("mode", [MODE_03, MODE_12, MODE_13], ids=["03", "12", "13"])
+def test_a_picture_can_be_painted_in_another_process(vga: DeviceHarness, mode: Mode) -> None:
+    set_mode(vga, mode)
+    for content in (bytes(range(256)) * 64, bytes(256) + bytes(range(256)) * 63):
+        vga.memory.write(FRAME_BUFFER, content)
+        frame = display(vga).frame()
+        paint = pickle.loads(pickle.dumps(frame.source))
+        assert callable(paint)
+        assert paint() == frame.pixels

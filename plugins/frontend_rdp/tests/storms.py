@@ -96,7 +96,7 @@ def main(name: str) -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["RINGONE_HOME"] = home
         machine = Machine()
-        frontend = RdpFrontend(RdpOptions(port="0"))
+        frontend = RdpFrontend(RdpOptions(port="0", process=False))
         bare = counted()
         frontend.start(cast(VmSession, machine))
         idle_server = counted()

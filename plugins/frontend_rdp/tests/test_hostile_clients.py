@@ -71,7 +71,7 @@ def serve(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with contextlib.ExitStack() as stack:
 
         def start(**options: Any) -> int:
-            frontend = RdpFrontend(RdpOptions(port="0", **options))
+            frontend = RdpFrontend(RdpOptions(port="0", process=False, **options))
             frontend.start(cast(VmSession, machine))
             stack.callback(frontend.stop)
             return frontend.port
@@ -276,7 +276,7 @@ def test_length_that_reaches_into_the_next_records_is_found_out(serve: Callable[
 def test_of_all_who_take_over_at_once_one_stays(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
     caplog.set_level(logging.INFO)
-    frontend = RdpFrontend(RdpOptions(port="0", max_clients=1, when_full=WhenFull.TAKE_OVER))
+    frontend = RdpFrontend(RdpOptions(port="0", process=False, max_clients=1, when_full=WhenFull.TAKE_OVER))
     frontend.start(cast(VmSession, machine))
     try:
         peers = [Peer(frontend.port) for _ in range(TAKE_OVERS)]

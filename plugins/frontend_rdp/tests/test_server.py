@@ -134,7 +134,7 @@ def serve(guest: Machine, tmp_path_factory: pytest.TempPathFactory, monkeypatch:
     with contextlib.ExitStack() as stack:
 
         def start(**options: Any) -> int:
-            frontend = RdpFrontend(RdpOptions(**{"port": "0", **options}))
+            frontend = RdpFrontend(RdpOptions(**{"port": "0", "process": False, **options}))
             frontend.start(guest)  # type: ignore[arg-type]
             stack.callback(frontend.stop)
             return frontend.port
@@ -304,7 +304,7 @@ def test_who_does_not_get_in_takes_nothing_over(serve: Serve, connect: Connect, 
 def test_the_endpoint_says_who_looks(guest: Machine, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
     UserDatabase().set_password("alice", "secret")
-    frontend = RdpFrontend(RdpOptions(port="0", auth=Authentication.USERS))
+    frontend = RdpFrontend(RdpOptions(port="0", process=False, auth=Authentication.USERS))
     frontend.start(guest)  # type: ignore[arg-type]
     try:
         endpoint = frontend.endpoint()
@@ -455,7 +455,7 @@ def is_told(peer: Peer, why: ErrorInfo) -> bool:
 
 def test_end_of_the_console_is_told(guest: Machine, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RINGONE_HOME", str(tmp_path))
-    frontend = RdpFrontend(RdpOptions(port="0"))
+    frontend = RdpFrontend(RdpOptions(port="0", process=False))
     frontend.start(guest)  # type: ignore[arg-type]
     peer = connect(frontend.port).log_on()
     peer.read_picture()

@@ -40,19 +40,20 @@ class TextScreen:
 class Frame:
     """One immutable picture. `generation` rises when the content changed. `text` is set in text modes.
 
-    The pixels are given as they are, or as what paints them when they are first asked for, on whatever thread: the machine's need not wait for it.
+    The pixels are given as they are, or as what paints them when they are first asked for, on whatever thread: the machine's need not wait for it. What paints
+    them can be pickled, and paint in another process.
     """
 
     generation: int
     width: int
     height: int
-    _pixels: bytes | Callable[[], bytes]
+    source: bytes | Callable[[], bytes]
     text: TextScreen | None = None
 
     @functools.cached_property
     def pixels(self) -> bytes:
         """8-bit RGB, row by row, ``width * height * 3`` bytes."""
-        return self._pixels if isinstance(self._pixels, bytes) else self._pixels()
+        return self.source if isinstance(self.source, bytes) else self.source()
 
 
 class Display(Protocol):

@@ -94,6 +94,7 @@ class RdpOptions:
     layout: str = option("us", help="the guest's keyboard layout, by which characters that clients send become keys", validator=_is_layout)
     clipboard: bool = option(False, help="Ctrl+Alt+V types the text of the client's clipboard")
     video: Video = option(Video.AUTO, help="H.264 while the screen moves: auto where it pays, lossless never, avc420 always; bitmaps: as before RDP 8")
+    process: bool = option(True, help="serve from a process of its own, which holds up the guest less; off takes less memory")
 
     @property
     def is_loopback(self) -> bool:

@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 
 from ringone.api.errors import StateError
-from ringone.api.frontends import VmSession
 from ringone.keyboard import LAYOUTS, Layout
 
 from ringone_frontend_rdp.characters import Characters
 from ringone_frontend_rdp.input import CharacterEvent, InputEvent, KeyEvent, MouseEvent, SideButtonEvent, SynchronizeEvent
+from ringone_frontend_rdp.machine import Machine
 from ringone_frontend_rdp.scancodes import CAPS_LOCK, LOCKS, Keys, LockKeys
 
 MOST_PENDING = 256
@@ -33,7 +33,7 @@ WHEEL_ROTATION_MASK, WHEEL_NOTCH = 0x01FF, 120
 class GuestInput:
     """Called on the machine's thread."""
 
-    def __init__(self, session: VmSession, layout: Layout = DEFAULT_LAYOUT, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, session: Machine, layout: Layout = DEFAULT_LAYOUT, now: Callable[[], float] = time.monotonic) -> None:
         self._session = session
         self._events: deque[InputEvent] = deque()
         self._keys = Keys()

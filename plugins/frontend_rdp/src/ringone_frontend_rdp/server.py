@@ -9,24 +9,23 @@ import asyncio
 import logging
 import socket
 import ssl
-import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import attrs
 from ringone.api.console import Frame
 from ringone.api.errors import RingOneError
-from ringone.api.frontends import VmSession
 from ringone.api.remotedisplay import RemoteClient
 from ringone.keyboard import Layout
 
-from ringone_frontend_rdp import picture
+from ringone_frontend_rdp import machine, picture
 from ringone_frontend_rdp.attempts import Attempts, origin
 from ringone_frontend_rdp.client import Client, Leave
 from ringone_frontend_rdp.config import Video, WhenFull
 from ringone_frontend_rdp.connection import Security
 from ringone_frontend_rdp.listener import listen
-from ringone_frontend_rdp.machine import on_machine
+from ringone_frontend_rdp.machine import Look, Machine, on_machine
 from ringone_frontend_rdp.pace import READ_BYTES
 from ringone_frontend_rdp.picture import Pixels
 
@@ -56,14 +55,24 @@ class ServerSettings:
     video: Video
 
 
+@attrs.frozen
+class Seen:
+    """What is told about the server. Bytes are counted inside TLS."""
+
+    clients: tuple[RemoteClient, ...] = ()
+    clients_so_far: int = 0
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
 class Screen:
     """The newest picture of the machine, looked at while it has viewers."""
 
-    def __init__(self, session: VmSession, painters: ThreadPoolExecutor) -> None:
+    def __init__(self, session: Machine, painters: ThreadPoolExecutor, look: Callable[[], Look]) -> None:
         self.picture: Pixels | None = None
         self.viewers: set[asyncio.Event] = set()
         self.somebody_looks = asyncio.Event()
-        self._session = session
+        self._session, self._look_at_machine = session, look
         self._painters = painters
         self._one_at_a_time = asyncio.Lock()
         self._generation: int | None = None
@@ -74,7 +83,8 @@ class Screen:
 
     async def look(self) -> Pixels:
         async with self._one_at_a_time:
-            frame = await on_machine(self._session, self._frame)
+            seen = await on_machine(self._session, self._look_at_machine)
+            frame, self._cost_s = seen.frame, seen.cost_s
             self._pause_s = 1 / FRAMES_PER_S
             if frame.generation != self._generation:
                 old, new = self.picture, await asyncio.get_running_loop().run_in_executor(self._painters, _painted, frame)
@@ -115,33 +125,31 @@ class Screen:
         if not self.viewers:
             self.somebody_looks.clear()
 
-    def _frame(self) -> Frame:
-        started = time.perf_counter()
-        frame = self._session.frame()
-        self._cost_s = time.perf_counter() - started
-        return frame
-
 
 def _painted(frame: Frame) -> Pixels:
     return picture.pixels_of(frame)[:LARGEST_DESKTOP, :LARGEST_DESKTOP]
 
 
 class RdpServer:
-    """`clients`, `clients_so_far`, `sent_bytes` and `received_bytes` (inside TLS) may be read from any thread."""
+    """`seen` may be read from any thread. `look` is for the machine's thread, in place of `ringone_frontend_rdp.machine.look`."""
 
-    def __init__(self, session: VmSession, settings: ServerSettings) -> None:
+    def __init__(self, session: Machine, settings: ServerSettings, look: Callable[[], Look] | None = None) -> None:
         self.session = session
         self.settings = settings
         self.encoders = ThreadPoolExecutor(ENCODERS, "RDP encoder")
-        self.screen = Screen(session, self.encoders)
+        self.screen = Screen(session, self.encoders, look or (lambda: machine.look(session)))
         self.attempts = Attempts()
         self.security = attrs.evolve(settings.security, has_room=self._has_room)
-        self.clients: tuple[RemoteClient, ...] = ()
-        self.clients_so_far = 0
         self.sent_bytes = 0
         self.received_bytes = 0
+        self._seen: tuple[RemoteClient, ...] = ()
+        self._clients_so_far = 0
         self._clients: dict[Client, asyncio.Task[None]] = {}
         """In the order in which they came."""
+
+    @property
+    def seen(self) -> Seen:
+        return Seen(self._seen, self._clients_so_far, self.sent_bytes, self.received_bytes)
 
     async def serve(self, listening: socket.socket, stop: asyncio.Event) -> None:
         """Until `stop` or the machine's end; every client has been told then."""
@@ -178,11 +186,11 @@ class RdpServer:
 
     def activated(self) -> None:
         """One more client sees the screen."""
-        self.clients_so_far += 1
+        self._clients_so_far += 1
         self._count()
 
     def _count(self) -> None:
-        self.clients = tuple(seen for client in self._clients if (seen := client.seen) is not None)
+        self._seen = tuple(seen for client in self._clients if (seen := client.seen) is not None)
 
     def _make_room(self) -> None:
         """Among those who come from where most come from, the oldest of the ones that have got the least far leaves."""

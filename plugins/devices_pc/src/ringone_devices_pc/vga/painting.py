@@ -5,7 +5,9 @@ A row that the last picture had, anywhere, is not painted again.
 
 from __future__ import annotations
 
+import functools
 import threading
+import uuid
 from collections.abc import Callable, Hashable
 from typing import Any, TypeVar
 
@@ -29,11 +31,17 @@ class View:
 
 
 class Painter:
-    def __init__(self) -> None:
+    """Pickled, it is the one painter of this adapter in the other process, which remembers rows of its own."""
+
+    def __init__(self, name: str | None = None) -> None:
+        self._name = name or uuid.uuid4().hex
         self._one_at_a_time = threading.Lock()
         self._text: TextPainter | None = None
         self._painted: dict[Any, bytes] = {}
         self._painted_for: Hashable = None
+
+    def __reduce__(self) -> tuple[Callable[[str], Painter], tuple[str]]:
+        return _here, (self._name,)
 
     def paint(self, view: View) -> bytes:
         """8-bit RGB, row by row."""
@@ -76,3 +84,8 @@ class Painter:
             result.append(pixels)
         self._painted, self._painted_for = fresh, purpose
         return result
+
+
+@functools.cache
+def _here(name: str) -> Painter:
+    return Painter(name)

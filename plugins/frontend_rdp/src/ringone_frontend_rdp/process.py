@@ -1,0 +1,174 @@
+"""The server in a process of its own, seen from the machine's.
+
+Clients are served by `child`, so that the guest does not wait while pictures are painted and encoded, and a client that finds a fault in the server finds no
+guest behind it. The child's standard output brings one JSON object a line: calls of the machine, one at a time, what it logs, and what there is to tell about
+it (`Seen`). Its standard input brings pickled answers, and tells it to stop; it ends with the process that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import attrs
+from ringone.api.console import Frame
+from ringone.api.errors import DriverError, RingOneError, StateError
+from ringone.api.frontends import VmSession
+from ringone.api.remotedisplay import RemoteClient
+
+from ringone_frontend_rdp import machine
+from ringone_frontend_rdp.certificates import HostCertificate
+from ringone_frontend_rdp.config import RdpOptions
+from ringone_frontend_rdp.server import Seen
+
+STOP_S = 10
+"""For the farewell to clients, which each get two seconds."""
+
+_log = logging.getLogger("ringone.rdp")
+
+
+@attrs.frozen(kw_only=True)
+class Start:
+    """The first thing that the child is told. `listening` is a descriptor, or what Windows makes of a socket that is shared."""
+
+    options: RdpOptions
+    certificate: HostCertificate
+    listening: int | bytes
+    log_level: int
+
+
+@attrs.frozen
+class Answer:
+    value: Any
+
+
+@attrs.frozen
+class Refusal:
+    """The call raised a `RingOneError`. `about_state` is whether that was a `StateError`."""
+
+    reason: str
+    about_state: bool
+
+    def error(self) -> RingOneError:
+        return StateError(self.reason) if self.about_state else DriverError(self.reason)
+
+
+@attrs.frozen
+class Stop:
+    """Tell every client, and end."""
+
+
+@attrs.frozen
+class FrameParts:
+    """A frame for the other process. `pixels` are what they are in `Frame`: bytes, or what paints them."""
+
+    generation: int
+    width: int
+    height: int
+    pixels: Any
+
+    @classmethod
+    def of(cls, frame: Frame) -> FrameParts:
+        return cls(frame.generation, frame.width, frame.height, frame.source)
+
+    def frame(self) -> Frame:
+        return Frame(self.generation, self.width, self.height, self.pixels)
+
+
+class ServerProcess:
+    def __init__(self, session: VmSession, options: RdpOptions, certificate: HostCertificate, listening: socket.socket) -> None:
+        self._session = session
+        self._seen = Seen()
+        self._stops = False
+        self._one_at_a_time = threading.Lock()
+        descriptors, shared = ((), True) if hasattr(listening, "share") else ((listening.fileno(),), False)
+        command = [sys.executable, "-P", "-m", "ringone_frontend_rdp.child"]
+        with listening:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=descriptors)
+            handle = listening.share(self._process.pid) if shared else listening.fileno()  # type: ignore[attr-defined]
+            self._say(Start(options=options, certificate=certificate, listening=handle, log_level=_log.getEffectiveLevel()))
+        self._thread = threading.Thread(target=self._listen, name=f"{session.config.name} RDP", daemon=True)
+        self._thread.start()
+
+    def seen(self) -> Seen:
+        return self._seen
+
+    def stop(self) -> None:
+        """Tells every client."""
+        self._stops = True
+        self._say(Stop())
+        try:
+            self._process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            _log.warning("the RDP server does not end, and is killed")
+            self._process.kill()
+            self._process.wait()
+        self._thread.join(STOP_S)
+        self._close()
+
+    def _close(self) -> None:
+        assert self._process.stdin is not None and self._process.stdout is not None
+        try:
+            self._process.stdin.close()
+        except OSError:  # what was still to be said
+            _log.debug("the RDP server's process is gone already")
+        self._process.stdout.close()
+
+    def _say(self, message: Start | Answer | Refusal | Stop) -> None:
+        said = pickle.dumps(message)
+        assert self._process.stdin is not None
+        with self._one_at_a_time:
+            try:
+                self._process.stdin.write(said)
+                self._process.stdin.flush()
+            except OSError:
+                _log.debug("the RDP server's process is gone")
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            message: Mapping[str, Any] = json.loads(line)
+            match message:
+                case {"call": str(name), "arguments": [*arguments]}:
+                    self._say(self._call(name, arguments))
+                case {"log": [str(name), int(level), str(text)]}:
+                    logging.getLogger(name).log(level, "%s", text)
+                case {"seen": {"clients": clients, "clients_so_far": int(so_far), "sent_bytes": int(sent), "received_bytes": int(received)}}:
+                    self._seen = Seen(tuple(RemoteClient(**client) for client in clients), so_far, sent, received)
+        code = self._process.wait()
+        if not self._stops:
+            _log.error("the RDP server has ended with exit code %d; nobody sees the machine from now on", code)
+
+    # --- calls
+
+    def _call(self, name: str, arguments: list[Any]) -> Answer | Refusal:
+        calls: Mapping[str, Callable[..., Any]] = {
+            "look": self._look,
+            "put_scancodes": lambda codes: self._on_machine(partial(self._session.put_scancodes, bytes.fromhex(codes))),
+            "keyboard_pending": lambda: self._on_machine(self._session.keyboard_pending),
+            "keyboard_leds": lambda: self._on_machine(self._session.keyboard_leds),
+            "move_mouse": lambda *how: self._on_machine(partial(self._session.move_mouse, *how)),
+        }
+        try:
+            return Answer(calls[name](*arguments))
+        except RingOneError as error:
+            return Refusal(str(error), isinstance(error, StateError))
+        except Exception as error:
+            _log.exception("the machine failed")
+            return Refusal(f"{type(error).__name__}: {error}", about_state=False)
+
+    def _on_machine(self, call: Callable[[], Any]) -> Any:
+        return self._session.request(call).result()
+
+    def _look(self, known: int | None) -> tuple[FrameParts | None, float]:
+        """No frame where the other process has it already, and the cost."""
+        look: machine.Look = self._on_machine(lambda: machine.look(self._session))
+        return None if look.frame.generation == known else FrameParts.of(look.frame), look.cost_s
