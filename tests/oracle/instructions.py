@@ -289,7 +289,7 @@ WILD = (
     f"mov eax, {SELECTORS['data16']}; mov ss, ax; .byte 0x0E; pushfd; int3; push 0x10; .byte 0x17; mov esp, {KERNEL_STACK:#x}",
     "push {flags}; or dword ptr [esp], 0x100; popfd; nop; cli; pushfd; pop eax; mov cx, ss; push 0; popfd",
     "mov eax, cr0; and eax, 0x7FFFFFFF; mov cr0, eax; cli; .byte 0x0E; pop ecx; or eax, 0x80000000; mov cr0, eax",
-    "push 0; popfd; mov edi, {codepage}; mov eax, dword ptr [edi]; mov al, {rights}; mov dword ptr [edi], eax; mov eax, cr3; mov cr3, eax",
+    "push 0; popfd; mov edi, {codepage}; mov eax, dword ptr [edi]; mov ecx, {rights}; mov al, cl; mov dword ptr [edi], eax; mov eax, cr3; mov cr3, eax",
     "mov ecx, 0x176; mov eax, {code}; xor edx, edx; wrmsr; sysenter",
     f"mov eax, {SELECTORS['tss2']}; ltr ax",
 )
