@@ -154,12 +154,12 @@ def wait_until_shown(desk: Desk, guest: Guest, likeness: Likeness = EXACT) -> No
 
 @pytest.fixture
 def show_colours(boot: Boot, desk: Desk, serve: Callable[..., RdpFrontend], tmp_path: Path) -> Callable[[str], Guest]:
-    """A guest whose picture moves, on a client's display."""
+    """A guest whose picture moves, on a client's display. It is served by this process, where `videos` sees what is encoded."""
 
     def show(client: str) -> Guest:
         guest = boot(colours.machine(colours.write_image(tmp_path / "colours.img")))
         guest.wait_serial(colours.MOVES, LIMIT_S)
-        desk.connect(CLIENTS[client][0].format(port=serve(guest).port))
+        desk.connect(CLIENTS[client][0].format(port=serve(guest, process=False).port))
         return guest
 
     return show

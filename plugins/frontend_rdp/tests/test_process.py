@@ -18,6 +18,7 @@ import pytest
 from ringone.api.console import Frame
 from ringone.api.errors import StateError
 from ringone.api.remotedisplay import RemoteClient
+from ringone_frontend_rdp import process
 from ringone_frontend_rdp.config import Authentication, RdpOptions
 from ringone_frontend_rdp.connection import ErrorInfo
 from ringone_frontend_rdp.frontend import RdpFrontend
@@ -68,9 +69,9 @@ Connect = Callable[[RdpFrontend], Peer]
 
 
 def process_of(frontend: RdpFrontend) -> subprocess.Popen[bytes]:
-    process = frontend._server._process  # type: ignore[union-attr]
-    assert isinstance(process, subprocess.Popen)
-    return process
+    started = frontend._server._process  # type: ignore[union-attr]
+    assert isinstance(started, subprocess.Popen)
+    return started
 
 
 def test_pictures_go_out_and_keys_come_in(serve: Serve, connect: Connect, guest: Machine) -> None:
@@ -87,8 +88,9 @@ def test_the_endpoint_says_who_looks(serve: Serve, connect: Connect) -> None:
     frontend = serve(auth=Authentication.USERS)
     peer = connect(frontend).log_on()
     picture = peer.read_picture()
-    wait_until(lambda: frontend.endpoint().clients == (RemoteClient(address="127.0.0.1", user="alice"),), lambda: str(frontend.endpoint()))
-    wait_until(lambda: frontend.endpoint().sent_bytes > len(picture), lambda: str(frontend.endpoint()))
+    endpoint = frontend.endpoint()
+    assert endpoint.clients == (RemoteClient(address="127.0.0.1", user="alice"),)
+    assert endpoint.sent_bytes > len(picture)
     peer.close()
     wait_until(lambda: frontend.endpoint().clients == (), lambda: str(frontend.endpoint()))
     assert frontend.endpoint().clients_so_far == 1
@@ -107,17 +109,17 @@ def test_its_end_is_told_to_clients_and_leaves_no_process(serve: Serve, connect:
     frontend = serve()
     peer = connect(frontend).log_on()
     peer.read_picture()
-    process = process_of(frontend)
+    server = process_of(frontend)
     frontend.stop()
     assert is_told(peer, ErrorInfo.RPC_INITIATED_DISCONNECT)
-    assert process.returncode == 0
+    assert server.returncode == 0
 
 
 def test_it_may_end_before_it_has_begun(serve: Serve) -> None:
     frontend = serve()
-    process = process_of(frontend)
+    server = process_of(frontend)
     frontend.stop()
-    assert process.returncode == 0
+    assert server.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,18 @@ def test_a_killed_server_is_noticed_and_the_machine_goes_on(serve: Serve, guest:
     process_of(frontend).kill()
     wait_until(lambda: "the RDP server has ended with exit code -9" in caplog.text, lambda: caplog.text)
     frontend.stop()
+
+
+def test_nobody_waits_for_a_server_that_hangs(serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(process, "STOP_S", 1)
+    frontend = serve()
+    peer = connect(frontend).log_on()
+    peer.read_picture()
+    seen = frontend.endpoint()
+    process_of(frontend).send_signal(signal.SIGSTOP)
+    assert frontend.endpoint() == seen
+    frontend.stop()
+    assert "the RDP server does not end, and is killed" in caplog.text
 
 
 WITHOUT_END = """

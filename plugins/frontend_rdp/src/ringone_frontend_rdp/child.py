@@ -22,13 +22,12 @@ from ringone.api.console import Frame
 from ringone.api.errors import DriverError
 
 from ringone_frontend_rdp.machine import Look
-from ringone_frontend_rdp.process import Answer, Refusal, Start, Stop
-from ringone_frontend_rdp.server import RdpServer, Seen
+from ringone_frontend_rdp.process import Answer, Refusal, Start, Stop, Tell
+from ringone_frontend_rdp.server import RdpServer
 from ringone_frontend_rdp.settings import server_settings
 
 T = TypeVar("T")
 
-TELL_S = 0.25
 GONE = Refusal("the machine's process has ended", about_state=False)
 
 
@@ -115,37 +114,33 @@ async def serve(start: Start, parent: Parent, messages: IO[bytes]) -> None:
     machine = RemoteMachine(parent)
     server = RdpServer(machine, server_settings(start.options, start.certificate), machine.look)
     loop = asyncio.get_running_loop()
-    threading.Thread(target=hear, args=(messages, machine, lambda: loop.call_soon_threadsafe(stop.set)), daemon=True).start()
-    telling = asyncio.create_task(tell(server, parent))
-    try:
-        await server.serve(listening, stop)
-    finally:
-        telling.cancel()
 
+    def tell() -> None:
+        parent.tell(seen=attrs.asdict(server.seen))
 
-def hear(messages: IO[bytes], machine: RemoteMachine, stop: Callable[[], object]) -> None:
-    """Until the other process is gone."""
-    while True:
-        try:
-            message = pickle.load(messages)
-        except (EOFError, OSError, pickle.UnpicklingError):
-            break
-        if isinstance(message, Stop):
-            stop()
-        else:
-            machine.answered(message)
-    machine.answered(GONE)
-    with contextlib.suppress(RuntimeError):  # the server has ended by itself
-        stop()
+    def on_loop(call: Callable[[], object]) -> None:
+        with contextlib.suppress(RuntimeError):  # the server has ended by itself
+            loop.call_soon_threadsafe(call)
 
+    def hear() -> None:
+        """Until the other process is gone."""
+        while True:
+            try:
+                message = pickle.load(messages)
+            except (EOFError, OSError, pickle.UnpicklingError):
+                break
+            if isinstance(message, Stop):
+                on_loop(stop.set)
+            elif isinstance(message, Tell):
+                on_loop(tell)
+            else:
+                machine.answered(message)
+        machine.answered(GONE)
+        on_loop(stop.set)
 
-async def tell(server: RdpServer, parent: Parent) -> None:
-    told = Seen()
-    while True:
-        if server.seen != told:
-            told = server.seen
-            parent.tell(seen=attrs.asdict(told))
-        await asyncio.sleep(TELL_S)
+    tell()
+    threading.Thread(target=hear, daemon=True).start()
+    await server.serve(listening, stop)
 
 
 def main() -> None:

@@ -2,7 +2,8 @@
 
 Clients are served by `child`, so that the guest does not wait while pictures are painted and encoded, and a client that finds a fault in the server finds no
 guest behind it. The child's standard output brings one JSON object a line: calls of the machine, one at a time, what it logs, and what there is to tell about
-it (`Seen`). Its standard input brings pickled answers, and tells it to stop; it ends with the process that started it.
+it (`Seen`) when it begins and whenever it is asked. Its standard input brings pickled answers and questions, and tells it to stop; it ends with the process
+that started it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ from ringone_frontend_rdp.server import Seen
 
 STOP_S = 10
 """For the farewell to clients, which each get two seconds."""
+
+SEEN_S = 1
 
 _log = logging.getLogger("ringone.rdp")
 
@@ -62,6 +65,11 @@ class Refusal:
 
 
 @attrs.frozen
+class Tell:
+    """What is there to tell about the server?"""
+
+
+@attrs.frozen
 class Stop:
     """Tell every client, and end."""
 
@@ -89,6 +97,9 @@ class ServerProcess:
         self._seen = Seen()
         self._stops = False
         self._one_at_a_time = threading.Lock()
+        self._one_asks = threading.Lock()
+        self._has_told = threading.Event()
+        """Not before it has begun."""
         descriptors, shared = ((), True) if hasattr(listening, "share") else ((listening.fileno(),), False)
         command = [sys.executable, "-P", "-m", "ringone_frontend_rdp.child"]
         with listening:
@@ -99,20 +110,28 @@ class ServerProcess:
         self._thread.start()
 
     def seen(self) -> Seen:
-        return self._seen
+        """As it is now; as it was last where the other process does not answer in `SEEN_S`."""
+        with self._one_asks:
+            if self._has_told.is_set():
+                self._has_told.clear()
+                self._say(Tell())
+                self._has_told.wait(SEEN_S)
+            return self._seen
 
     def stop(self) -> None:
         """Tells every client."""
         self._stops = True
+        patience = threading.Timer(STOP_S, self._kill)
+        patience.start()
         self._say(Stop())
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            _log.warning("the RDP server does not end, and is killed")
-            self._process.kill()
-            self._process.wait()
+        self._process.wait()
+        patience.cancel()
         self._thread.join(STOP_S)
         self._close()
+
+    def _kill(self) -> None:
+        _log.warning("the RDP server does not end, and is killed")
+        self._process.kill()
 
     def _close(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None
@@ -122,7 +141,7 @@ class ServerProcess:
             _log.debug("the RDP server's process is gone already")
         self._process.stdout.close()
 
-    def _say(self, message: Start | Answer | Refusal | Stop) -> None:
+    def _say(self, message: Start | Answer | Refusal | Tell | Stop) -> None:
         said = pickle.dumps(message)
         assert self._process.stdin is not None
         with self._one_at_a_time:
@@ -143,7 +162,9 @@ class ServerProcess:
                     logging.getLogger(name).log(level, "%s", text)
                 case {"seen": {"clients": clients, "clients_so_far": int(so_far), "sent_bytes": int(sent), "received_bytes": int(received)}}:
                     self._seen = Seen(tuple(RemoteClient(**client) for client in clients), so_far, sent, received)
+                    self._has_told.set()
         code = self._process.wait()
+        self._seen = attrs.evolve(self._seen, clients=())
         if not self._stops:
             _log.error("the RDP server has ended with exit code %d; nobody sees the machine from now on", code)
 
