@@ -157,6 +157,28 @@ def test_nobody_waits_for_a_server_that_hangs(serve: Serve, connect: Connect, mo
     assert "the RDP server does not end, and is killed" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "what?",
+        "{}",
+        '{"call": "look"}',
+        '{"seen": {"clients": [{}], "clients_so_far": 1, "sent_bytes": 1, "received_bytes": 1}}',
+        "[" * 100_000,
+        " " * (1 << 20),
+    ],
+    ids=["words", "nothing", "no arguments", "no client", "nested", "long"],
+)
+def test_a_server_that_talks_nonsense_is_killed(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, line: str
+) -> None:
+    (tmp_path / "line").write_text(line)
+    monkeypatch.setattr(process, "CHILD", ("-c", f"import time; print(open({str(tmp_path / 'line')!r}).read(), flush=True); time.sleep(600)"))
+    frontend = serve()
+    wait_until(lambda: "is not understood, and is killed" in caplog.text, lambda: caplog.text)
+    frontend.stop()
+
+
 WITHOUT_END = """
 import os, sys, time
 from plugins.frontend_rdp.tests.test_server import Machine

@@ -30,10 +30,12 @@ from ringone_frontend_rdp.certificates import HostCertificate
 from ringone_frontend_rdp.config import RdpOptions
 from ringone_frontend_rdp.server import Seen
 
+CHILD = ("-P", "-m", "ringone_frontend_rdp.child")
 STOP_S = 10
 """For the farewell to clients, which each get two seconds."""
 
 SEEN_S = 1
+LONGEST_LINE = 1 << 20
 
 _log = logging.getLogger("ringone.rdp")
 
@@ -101,9 +103,8 @@ class ServerProcess:
         self._has_told = threading.Event()
         """Not before it has begun."""
         descriptors, shared = ((), True) if hasattr(listening, "share") else ((listening.fileno(),), False)
-        command = [sys.executable, "-P", "-m", "ringone_frontend_rdp.child"]
         with listening:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=descriptors)
+            self._process = subprocess.Popen([sys.executable, *CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=descriptors)
             handle = listening.share(self._process.pid) if shared else listening.fileno()  # type: ignore[attr-defined]
             self._say(Start(options=options, certificate=certificate, listening=handle, log_level=_log.getEffectiveLevel()))
         self._thread = threading.Thread(target=self._listen, name=f"{session.config.name} RDP", daemon=True)
@@ -153,20 +154,28 @@ class ServerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            message: Mapping[str, Any] = json.loads(line)
-            match message:
-                case {"call": str(name), "arguments": [*arguments]}:
-                    self._say(self._call(name, arguments))
-                case {"log": [str(name), int(level), str(text)]}:
-                    logging.getLogger(name).log(level, "%s", text)
-                case {"seen": {"clients": clients, "clients_so_far": int(so_far), "sent_bytes": int(sent), "received_bytes": int(received)}}:
-                    self._seen = Seen(tuple(RemoteClient(**client) for client in clients), so_far, sent, received)
-                    self._has_told.set()
+        try:
+            while line := self._process.stdout.readline(LONGEST_LINE):
+                self._heard(json.loads(line))
+        except (TypeError, ValueError, RecursionError):
+            _log.exception("the RDP server's process is not understood, and is killed")
+            self._process.kill()
         code = self._process.wait()
         self._seen = attrs.evolve(self._seen, clients=())
         if not self._stops:
             _log.error("the RDP server has ended with exit code %d; nobody sees the machine from now on", code)
+
+    def _heard(self, message: Mapping[str, Any]) -> None:
+        match message:
+            case {"call": str(name), "arguments": [*arguments]}:
+                self._say(self._call(name, arguments))
+            case {"log": [str(name), int(level), str(text)]}:
+                logging.getLogger(name).log(level, "%s", text)
+            case {"seen": {"clients": clients, "clients_so_far": int(so_far), "sent_bytes": int(sent), "received_bytes": int(received)}}:
+                self._seen = Seen(tuple(RemoteClient(**client) for client in clients), so_far, sent, received)
+                self._has_told.set()
+            case _:
+                raise ValueError(f"{str(message)[:80]} is no message")
 
     # --- calls
 
