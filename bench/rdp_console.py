@@ -2,7 +2,8 @@
 
 xfreerdp draws on a virtual X display, server and client on the same processors. Frames are those that came to be seen: each bears its number, which is read
 from the display's memory. A key's way is from its press on that display to the pixels that a guest answers with which needs no time. What a client costs the
-guest is the time of the same work in one Linux with and without clients, by turns.
+guest is the time of the same work in one Linux with and without clients, by turns; a process that does nothing but compute is the peer, since whoever uses the
+other processor slows the guest, whatever it does.
 """
 
 from __future__ import annotations
@@ -188,38 +189,57 @@ def latencies_ms(client: str) -> tuple[list[float], list[float]]:
     return keys, pixels
 
 
+PEER = "a loop on the other processor"
 WORK = {
     "calculating, the screen rests": "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; echo DONE-$i",
     "text scrolls": "i=0; while [ $i -lt 1500 ]; do echo $i the quick brown fox jumps over the lazy dog >/dev/tty0; i=$((i+1)); done; echo DONE-$i",
 }
 
 
-def guest_times(rounds: int) -> dict[str, dict[str, float]]:
-    """Medians of seconds for each work in one Linux, with and without clients by turns."""
+def costs(rounds: int) -> dict[str, dict[str, list[float]]]:
+    """How many times as long each work takes in one Linux while a client looks, or the peer computes, as right before, when nobody did."""
     config = boots.machine("recompiler", "console=tty0 console=ttyS0 guest=shell")
-    samples: dict[str, dict[str, list[float]]] = {work: {client: [] for client in ("none", *CLIENTS)} for work in WORK}
+    ratios: dict[str, dict[str, list[float]]] = {work: {who: [] for who in (PEER, *CLIENTS)} for work in WORK}
     with Guest(config, PluginRegistry()).start() as guest:
         guest.wait_serial(SHELL, boots.TIMEOUT_S)
         for _ in range(rounds):
-            _work(guest, samples, "none")
-            for client in CLIENTS:
-                with connected(guest.session, client):
+            for who in (PEER, *CLIENTS):
+                alone = _times(guest)
+                with computing() if who == PEER else connected(guest.session, who):
                     time.sleep(SETTLE_S)
-                    _work(guest, samples, client)
-    return {work: {client: statistics.median(times) for client, times in taken.items()} for work, taken in samples.items()}
+                    beside = _times(guest)
+                for work in WORK:
+                    ratios[work][who].append(beside[work] / alone[work])
+    return ratios
 
 
-def _work(guest: Guest, samples: dict[str, dict[str, list[float]]], client: str) -> None:
+def _times(guest: Guest) -> dict[str, float]:
+    times = {}
     for work, command in WORK.items():
         said, start = len(guest.serial), time.monotonic()
         guest.send(f"{command}\n")
         guest.wait_serial("\nDONE-", boots.TIMEOUT_S, after=said)
-        samples[work][client].append(time.monotonic() - start)
+        times[work] = time.monotonic() - start
+    return times
+
+
+@contextlib.contextmanager
+def computing() -> Iterator[None]:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
+
+
+def _quartiles(ratios: list[float]) -> str:
+    low, _, high = statistics.quantiles(ratios, n=4)
+    return f"{low - 1:+.0%} to {high - 1:+.0%}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.rdp_console", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="turns with and without a client (default 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="turns with and without a client (default 5, at least 2)")
     rounds = parser.parse_args().rounds
     print("bench: frames", file=sys.stderr)
     shown = Table("what changes", "as", "frames/s", "kB/frame", title=f"xfreerdp at {WIDTH}x{HEIGHT}")
@@ -234,10 +254,9 @@ def main() -> None:
         keys, pixels = latencies_ms(client)
         answered.add_row(client, f"{statistics.median(keys):.1f}", f"{statistics.median(pixels):.1f}", f"{statistics.quantiles(pixels, n=20)[-1]:.1f}")
     print("bench: the guest", file=sys.stderr)
-    slowed = Table("the guest's work", "without, s", *(f"with {client}" for client in CLIENTS), title="What a client costs the guest")
-    for work, times in guest_times(rounds).items():
-        alone = times.pop("none")
-        slowed.add_row(work, f"{alone:.2f}", *(f"{time / alone - 1:+.1%}" for time in times.values()))
+    slowed = Table("the guest's work", *(f"beside {who}" for who in (PEER, *CLIENTS)), title="More time for the guest's work, medians (and quartiles)")
+    for work, ratios in costs(rounds).items():
+        slowed.add_row(work, *(f"{statistics.median(taken) - 1:+.0%} ({_quartiles(taken)})" for taken in ratios.values()))
     for table in (shown, answered, slowed):
         Terminal().print(table)
 
