@@ -11,7 +11,22 @@ from typing import Any
 import pytest
 
 from ringone.api.cpu import CpuBackend, CpuContext, ExitReason, RunBudget
-from ringone.testing.cpu_bench import CODE, DATA, GDT, IDT, INNER_STACK, KERNEL_STACK, SELECTORS, TSS, TSS2, USER_STACK, CpuBench, assemble, descriptor
+from ringone.testing.cpu_bench import (
+    CODE,
+    DATA,
+    GDT,
+    IDT,
+    INNER_STACK,
+    KERNEL_STACK,
+    PAGE_TABLE,
+    SELECTORS,
+    TSS,
+    TSS2,
+    USER_STACK,
+    CpuBench,
+    assemble,
+    descriptor,
+)
 from ringone.testing.cpu_cases import AF, ARITHMETIC_FLAGS, CF, FAULTS, PF, SEMANTICS, SF, ZF, Fault, Semantics
 
 IF = 1 << 9
@@ -182,6 +197,36 @@ class ArchitectureConformance:
         for instruction, vector in (("in al, dx; ud2", 6), ("div ecx", 0), ("nop; ud2", 6)):
             outcome = bench.run(f"xor ecx, ecx; mov edx, 0x60; mov eax, 5; cmp eax, 14; {instruction}", user=True)
             assert (outcome.vector, outcome.eflags & ARITHMETIC_FLAGS) == (vector, CF | AF | SF)
+
+    @pytest.mark.parametrize(
+        "before",
+        [
+            "mov eax, 0x80000010; add eax, 0x8000A020",
+            "mov eax, 0x7FFFFFFF; stc; inc eax",
+            "mov eax, 5; neg eax",
+            "mov eax, 0xC0000081; shl eax, 1",
+            "mov eax, 0x7FFFFFFF; stc; adc eax, 0x20",
+            "mov eax, 3; test eax, eax",
+        ],
+        ids=lambda before: before.split(";")[-1].split()[0],
+    )
+    @pytest.mark.parametrize("instruction", ["seto", "setnp", "setbe", "setle", "setge", "sete", "sets", "rcl", "rcr"])
+    def test_a_page_fault_leaves_the_flags_that_an_instruction_asks_for(self, bench: CpuBench, before: str, instruction: str) -> None:
+        self._lay_out_pages(bench, "32bit")
+        accesses = f"{instruction} byte ptr [0x32000]" + (", 1" if instruction.startswith("rc") else "")
+        flags = bench.run(f"{before}; ud2", paging="32bit").eflags & ARITHMETIC_FLAGS
+        fault = bench.run(f"{before}; {accesses}", paging="32bit")
+        assert (fault.vector, fault.cr2, fault.eflags & ARITHMETIC_FLAGS) == (14, 0x32000, flags)
+
+    def test_an_instruction_that_asks_for_the_flags_finds_them_once_its_page_is_there(self, bench: CpuBench) -> None:
+        bench.map_pages()
+        bench.load(f"or dword ptr [{PAGE_TABLE + 4 * 0x32:#x}], 1; add esp, 4; iretd", address=CODE + 0x600)
+        bench.set_gate(14, CODE + 0x600)
+        for accesses, left in (("setno byte ptr [0x32000]", 0), ("setbe byte ptr [0x32000]", 1), ("rcl byte ptr [0x32000], 1", 0xB5)):
+            bench.set_page(0x32000, 0x32002)
+            bench.memory.write(0x32000, b"\x5a")
+            bench.run(f"mov eax, 0x80000010; add eax, 0x8000A020; {accesses}", paging="32bit")
+            assert bench.memory.read(0x32000, 1) == bytes([left])
 
     # --- Virtual-8086 mode ----------------------------------------
 

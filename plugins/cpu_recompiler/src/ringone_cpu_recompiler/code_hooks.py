@@ -14,7 +14,9 @@ from ringone.api.memory import PAGE_SHIFT
 
 from ringone_cpu_recompiler import binding, stubs
 from ringone_cpu_recompiler.binding import Unicorn
-from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, Q_BASE, Q_EIP, Env
+from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, D_CC_OP, Q_BASE, Q_EIP, Env
+from ringone_cpu_recompiler.faulted_flags import may_be_lost, take_flags, works_out_flags
+from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.loop_flags import LoopFlags, settle_flags
 from ringone_cpu_recompiler.pages import Pages
@@ -127,6 +129,14 @@ class CodeHooks:
         q = self._env.q
         if budget == self._budget[0] and address == q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF:
             self._env.eflags = self._env.eflags & ~ARITHMETIC_FLAGS | flags
+
+    def correct_faulted_flags(self) -> None:
+        """Where the instruction at EIP could not access its memory operand."""
+        if may_be_lost(self._env):
+            q = self._env.q
+            code = self._loop_flags.read(q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF, LONGEST_INSTRUCTION)
+            if works_out_flags(code, self._env.d[D_CC_OP]):
+                take_flags(self._env)
 
     def _runs_ring_0_at_1(self) -> bool:
         return self._vmm.active and self._env.cpl == 1

@@ -308,6 +308,9 @@ class Engine:
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, start, _ZERO, _ZERO, _ZERO)
         hooks = self._code_hooks
+        if self._data_refused:
+            self._data_refused = False
+            hooks.correct_faulted_flags()
         hooks.correct_flags()
         self._budget[0] += hooks.lent
         hooks.lent = 0
@@ -345,6 +348,8 @@ class Engine:
             self._words[_STOPPED_WORD] = 1
 
     _pending_fault: GuestFault | None = None
+    _data_refused = False
+    """Whether the run has ended because an instruction may not access its memory operand."""
 
     def progress(self) -> int:
         """Bytes of guest code executed, and what port accesses cost."""
@@ -482,9 +487,11 @@ class Engine:
                 paddr, rights = self._tlb_fills.answer(address & 0xFFFFFFFF, _ACCESS[kind])
         except GuestFault as fault:
             self._pending_fault = fault
+            self._data_refused = kind != binding.MEM_FETCH
             return False
         except WatchedWrite as write:
             self.watched_page = write.page
+            self._data_refused = True
             return False
         except BaseException as failure:
             self._fail(failure)

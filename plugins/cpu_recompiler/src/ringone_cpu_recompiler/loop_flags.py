@@ -40,18 +40,18 @@ class LoopFlags:
 
     def at_end(self, address: int, size: int) -> int:
         """Linear address of the instruction, with its prefixes, that ends the block at `address`; -1 where it is another one."""
-        if size < _LENGTH or self._read(address + size - _LENGTH, 1) not in _OPCODES:
+        if size < _LENGTH or self.read(address + size - _LENGTH, 1) not in _OPCODES:
             return -1
         from iced_x86 import Decoder, Mnemonic  # Costs a tenth of a second.
 
-        instructions = list(Decoder(32 if self._env.d[D_HFLAGS] & HF_CS32 else 16, self._read(address, size), ip=address))
+        instructions = list(Decoder(32 if self._env.d[D_HFLAGS] & HF_CS32 else 16, self.read(address, size), ip=address))
         if not instructions or instructions[-1].mnemonic not in (Mnemonic.LOOPE, Mnemonic.LOOPNE):
             return -1
         return instructions[-1].ip
 
     def is_at(self, address: int) -> bool:
         """Whether one of them is at a linear address now."""
-        return self._read(address, LONGEST_INSTRUCTION).lstrip(bytes(PREFIXES))[:1] in _OPCODES
+        return self.read(address, LONGEST_INSTRUCTION).lstrip(bytes(PREFIXES))[:1] in _OPCODES
 
     def frame_address(self, address: int) -> int:
         """Unicorn's address of the code at a linear one; -1 where there is none."""
@@ -67,7 +67,7 @@ class LoopFlags:
             return -1
         return (self._vmm.view(page, address, self._env.d[D_HFLAGS]) or self._pages.frames[page] << PAGE_SHIFT) | address & PAGE_SIZE - 1
 
-    def _read(self, address: int, size: int) -> bytes:
+    def read(self, address: int, size: int) -> bytes:
         """As many of the bytes as can be fetched."""
         code = b""
         for page, offset, length in by_page(address, size):

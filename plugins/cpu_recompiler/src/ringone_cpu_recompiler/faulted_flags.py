@@ -1,0 +1,40 @@
+"""The arithmetic flags where a SETcc, RCL or RCR faults on its memory operand. Unicorn has worked the flags out by then, in place of an operand of the
+instruction that computed them, and at the fault it goes back to that operand's meaning.
+
+Nothing is done before a fault comes. What then stands in the operand's place are the flags themselves, where the condition needs all of them.
+"""
+
+from __future__ import annotations
+
+from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CC_OP_EFLAGS, CC_OP_SUBB, D_CC_OP, Q_CC_SRC, Env
+from ringone_cpu_recompiler.instructions import PREFIXES
+
+_TWO_BYTES = 0x0F
+_SETCC = range(0x90, 0xA0)
+_OVERFLOW_AND_PARITY = frozenset([0, 5])
+"""Halves of the condition numbers of O, NO, P and NP: worked out from all flags, whatever they come from."""
+_RELATIONS = frozenset([3, 6, 7])
+"""Of BE, A, L, GE, LE and G: but those of two operands just compared are found by comparing them."""
+_CC_OPS_SUB = range(CC_OP_SUBB, CC_OP_SUBB + 4)
+_ROTATIONS = frozenset([0xC0, 0xC1, *range(0xD0, 0xD4)])
+_THROUGH_CARRY = frozenset([2, 3])
+
+
+def may_be_lost(env: Env) -> bool:
+    """Whether the flags were not finished before the instruction."""
+    return env.d[D_CC_OP] != CC_OP_EFLAGS
+
+
+def works_out_flags(code: bytes, cc_op: int) -> bool:
+    """Whether an instruction that reached its memory operand has worked out all flags, which `cc_op` says how to compute."""
+    code = code.lstrip(bytes(PREFIXES))
+    if len(code) < 2:
+        return False
+    if code[0] == _TWO_BYTES and code[1] in _SETCC:
+        condition = code[1] >> 1 & 7
+        return condition in _OVERFLOW_AND_PARITY or (condition in _RELATIONS and cc_op not in _CC_OPS_SUB)
+    return code[0] in _ROTATIONS and code[1] >> 3 & 7 in _THROUGH_CARRY
+
+
+def take_flags(env: Env) -> None:
+    env.eflags = env.eflags & ~ARITHMETIC_FLAGS | env.q[Q_CC_SRC] & ARITHMETIC_FLAGS
