@@ -110,3 +110,18 @@ def test_shell_on_the_screen_answers(boot_guest: BootGuest) -> None:
     guest.wait_screen("Answer 42\n/dev/", ANSWER_S)
     guest.type("poweroff -f\n")
     guest.wait_power_off(ANSWER_S)
+
+
+def test_idle_kernel_gets_every_tick(boot_guest: BootGuest) -> None:
+    """Although it is woken for several at once: its tick, its time-stamp counter and its RTC agree about eight seconds of nothing."""
+    guest = boot_guest("linux-686", append="console=ttyS0 guest=shell")
+    guest.wait_serial(initramfs.SHELL, BOOT_S)
+    look = "cat /sys/class/rtc/rtc0/since_epoch; cut -d' ' -f1 /proc/uptime; grep -w 0: /proc/interrupts"
+    guest.send(f"{look}; sleep 8; {look}; echo SLEPT-$?\n")
+    guest.wait_serial("\nSLEPT-0", ANSWER_S)
+    said = re.findall(r"\n(\d+)\r*\n([\d.]+)\r*\n *0: +(\d+) ", guest.serial)
+    (rtc, uptime, ticks), (rtc_after, uptime_after, ticks_after) = said
+    seconds = float(uptime_after) - float(uptime)
+    assert seconds == pytest.approx(8, abs=1)
+    assert int(rtc_after) - int(rtc) == pytest.approx(seconds, abs=1.1)
+    assert int(ticks_after) - int(ticks) == pytest.approx(250 * seconds, rel=0.02)

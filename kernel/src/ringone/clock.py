@@ -139,15 +139,18 @@ _Entry = tuple[int, str, int, "VirtualTimer"]
 class VirtualTimer:
     """A component's alarm; see `ringone.api.devices.Timer`."""
 
-    __slots__ = ("_queue", "clock", "component", "deadline_ns", "fire", "name", "round", "sequence")
+    __slots__ = ("_queue", "clock", "component", "deadline_ns", "deferrable", "fire", "name", "round", "sequence")
 
-    def __init__(self, clock: VirtualClock, queue: list[_Entry], component: str, sequence: int, name: str, fire: Callable[[], None]) -> None:
+    def __init__(
+        self, clock: VirtualClock, queue: list[_Entry], component: str, sequence: int, name: str, fire: Callable[[], None], *, deferrable: bool = False
+    ) -> None:
         self.clock = clock
         self._queue = queue
         self.component = component
         self.sequence = sequence
         self.name = name
         self.fire = fire
+        self.deferrable = deferrable
         self.deadline_ns: int | None = None
         self.round = 0
         """The call of `VirtualClock.run_due` that let it off last."""
@@ -219,16 +222,20 @@ class VirtualClock:
         """The time that was read last, for log records: any thread may ask, and no source is consulted."""
         return self._now
 
-    def timer(self, component: str, name: str, fire: Callable[[], None]) -> VirtualTimer:
+    def timer(self, component: str, name: str, fire: Callable[[], None], *, deferrable: bool = False) -> VirtualTimer:
         key = f"{component}.{name}"
         if key in self._timers:
             raise AssemblyError(f"the timer {name!r} exists already", component=component)
-        timer = self._timers[key] = VirtualTimer(self, self._queue, component, len(self._timers), name, fire)
+        timer = self._timers[key] = VirtualTimer(self, self._queue, component, len(self._timers), name, fire, deferrable=deferrable)
         return timer
 
     def next_deadline(self) -> int | None:
         """Of the alarm that goes off next."""
         return self._queue[0][0] if self._queue else None
+
+    def next_punctual_deadline(self) -> int | None:
+        """Of the alarm that goes off next among those that are not deferrable."""
+        return next((deadline for deadline, _, _, timer in self._queue if not timer.deferrable), None)
 
     def run_due(self) -> int:
         """Let off every alarm that is due, in order, and say how many went off.

@@ -180,9 +180,9 @@ class ComponentContext:
         self._grant("input", pin)
         return self._parts.lines.input(self.id, pin, changed)
 
-    def timer(self, name: str, fire: Callable[[], None]) -> VirtualTimer:
+    def timer(self, name: str, fire: Callable[[], None], *, deferrable: bool = False) -> VirtualTimer:
         self._grant("timer", name)
-        return self._parts.clock.timer(self.id, name, fire)
+        return self._parts.clock.timer(self.id, name, fire, deferrable=deferrable)
 
     def driver(self, slot: str, kind: type[P]) -> P | None:
         self._declared("driver slot", self._spec.slots, slot)

@@ -154,7 +154,12 @@ class DeviceContext(Protocol):
         """`changed(level)` is called on every change of the combined level."""
         ...
 
-    def timer(self, name: str, fire: Callable[[], None]) -> Timer: ...
+    def timer(self, name: str, fire: Callable[[], None], *, deferrable: bool = False) -> Timer:
+        """A `deferrable` one only measures time, as a system's tick does. An idle guest is not woken at once for it: its time stands still for up to 16 ms
+        of the host's, and it hurries after.
+        """
+        ...
+
     def driver(self, slot: str, kind: type[P]) -> P | None:
         """The host driver bound to a slot, or None where the machine leaves it empty. `kind` is the driver's Protocol (`ringone.api.drivers`)."""
         ...

@@ -18,6 +18,11 @@ HOST_SLICE_MIN_NS = 20_000
 CATCH_UP_SLICE_NS = 250_000
 """Between alarms that are late: what a guest needs to handle a tick."""
 VIRTUAL_SLICE_NS = 20_000_000
+IDLE_CYCLE_NS = 16_000_000
+"""How long an idle guest sleeps where deferrable alarms go off more often: to be woken costs the host more than what such a guest does then."""
+IDLE_AFTER_NS = 1_000_000_000
+"""A guest is idle that has not run for `BUSY_NS` between two halts for so long, and had no command."""
+BUSY_NS = 2_000_000
 
 _SLICE = RunBudget(host_ns=HOST_SLICE_NS)
 _CATCH_UP_SLICE = RunBudget(host_ns=CATCH_UP_SLICE_NS)
@@ -41,10 +46,19 @@ class Pace(Protocol):
 
 
 class HostPace:
-    """Time is the host's; a halted guest sleeps until its next alarm."""
+    """Time is the host's; a halted guest sleeps until its next alarm.
 
-    def __init__(self) -> None:
-        self.source = HostTime(time.monotonic_ns)
+    An idle guest sleeps longer, through alarms that are deferrable. Its time stands still at the first of them meanwhile, and is then made up for whenever the
+    guest halts, so that it finds every alarm at its time and runs for the whole of a cycle's alarms at once.
+    """
+
+    def __init__(self, monotonic_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        self.source = HostTime(monotonic_ns)
+        self._monotonic_ns = monotonic_ns
+        self._owed_ns = 0
+        """How far the guest's time is behind for sleep's sake."""
+        self._left_ns = self._busy_ns = monotonic_ns()
+        """The host's times when `idle` was left last, and when the guest was last seen busy."""
 
     def budget(self, clock: VirtualClock) -> RunBudget:
         deadline = clock.next_deadline()
@@ -65,8 +79,33 @@ class HostPace:
             sleep()
             return
         left = deadline - clock.now_ns()
-        if left > 0:
-            sleep(left / 1e9)
+        if left <= 0:
+            return
+        host = self._monotonic_ns()
+        if host - self._left_ns > BUSY_NS:
+            self._busy_ns = host
+        longer = self._longer(clock, deadline) if left <= IDLE_CYCLE_NS // 2 and host - self._busy_ns > IDLE_AFTER_NS else 0
+        if self._owed_ns:
+            made_up = min(left, self._owed_ns)
+            self._owed_ns -= made_up
+            left -= made_up
+            self.source.set(deadline - left)
+        if left:
+            longer = max(0, min(longer, IDLE_CYCLE_NS - left))
+            sleep((left + longer) / 1e9)
+            late = self.source.read() - deadline
+            if late < longer:
+                self._busy_ns = host
+            if longer and late > 0:
+                self._owed_ns = late
+                self.source.set(deadline)
+        self._left_ns = self._monotonic_ns()
+
+    @staticmethod
+    def _longer(clock: VirtualClock, deadline: int) -> int:
+        """Than until the next alarm that an idle guest may sleep, in nanoseconds."""
+        punctual = clock.next_punctual_deadline()
+        return IDLE_CYCLE_NS if punctual is None else punctual - deadline
 
 
 class ProgressPace:

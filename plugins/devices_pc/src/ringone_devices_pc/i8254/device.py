@@ -30,7 +30,7 @@ class I8254:
 
     @staticmethod
     def _counter(context: DeviceContext, number: int, timed: int) -> Counter:
-        make_timer = partial(context.timer, f"counter{number}") if timed else None
+        make_timer = partial(context.timer, f"counter{number}", deferrable=number == 0) if timed else None
         counter = Counter(context.now_ns, context.output(f"OUT{number}"), make_timer, is_interrupt=number == 0)
         context.provide(f"out{number}", counter)
         return counter
