@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Collection
+from functools import partial
 
 from ringone.api.memory import PAGE_SHIFT
 
 from ringone_cpu_recompiler import binding, stubs
 from ringone_cpu_recompiler.binding import Unicorn
-from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, D_CC_OP, Q_BASE, Q_EIP, Env
-from ringone_cpu_recompiler.faulted_flags import may_be_lost, take_flags, works_out_flags
+from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, D_CC_OP, D_HFLAGS, HF_CS32, Q_BASE, Q_EIP, Env
+from ringone_cpu_recompiler.faulted_flags import may_be_lost, sets_known_flags, take_flags, works_out_flags
 from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.loop_flags import LoopFlags, settle_flags
@@ -66,6 +67,7 @@ class CodeHooks:
         view = memoryview(control).cast("B")
         self._budget = view[stubs.BUDGET : stubs.BUDGET + 8].cast("q")
         self._request = view[stubs.GUARD_REQUEST : stubs.GUARD_REQUEST + 2].cast("H")
+        self._block = view[stubs.BLOCK : stubs.BLOCK + 4].cast("I")
         self._loop_stub = loop_stub
         self._no_exit_request = no_exit_request
         self._drop_page = drop_page
@@ -134,9 +136,15 @@ class CodeHooks:
         """Where the instruction at EIP could not access its memory operand."""
         if may_be_lost(self._env):
             q = self._env.q
-            code = self._loop_flags.read(q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF, LONGEST_INSTRUCTION)
-            if works_out_flags(code, self._env.d[D_CC_OP]):
+            address = q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF
+            code = self._loop_flags.read(address, LONGEST_INSTRUCTION)
+            if works_out_flags(code, self._env.d[D_CC_OP], partial(self._flags_come_from_block, address)):
                 take_flags(self._env)
+
+    def _flags_come_from_block(self, address: int) -> bool:
+        """Whether an instruction in front of `address` in its block has set the flags."""
+        before = self._loop_flags.read(self._block[0], address - self._block[0] & 0xFFF)
+        return sets_known_flags(before, 32 if self._env.d[D_HFLAGS] & HF_CS32 else 16)
 
     def _runs_ring_0_at_1(self) -> bool:
         return self._vmm.active and self._env.cpl == 1

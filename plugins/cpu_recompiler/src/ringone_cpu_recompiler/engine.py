@@ -163,6 +163,7 @@ class Engine:
         self._exit_request = control[stubs.EXIT_REQUEST : stubs.EXIT_REQUEST + 2].cast("H")
         self._guard_request = control[stubs.GUARD_REQUEST : stubs.GUARD_REQUEST + 2].cast("H")
         self._interrupt_waiting = control[stubs.INTERRUPT_WAITING : stubs.INTERRUPT_WAITING + 4].cast("I")
+        self._block = control[stubs.BLOCK : stubs.BLOCK + 4].cast("I")
         self._words = control.cast("Q")
         self._filled = memoryview(bytearray(stubs.FILLED_SIZE)).cast("I")
         self._filled[_FLUSHES] = 1
@@ -502,6 +503,7 @@ class Engine:
 
     def _block_hook(self, _uc: int, address: int, size: int, _user: int) -> None:
         """The block stub in Python, for hosts without it."""
+        self._block[0] = address & 0xFFFFFFFF
         wants_stop = self._budget[0] <= 0 or self._exit_request[0] or self._guard_request[0] or self._wants_attention()
         if wants_stop and (not self.vmm.contains(address) or self._budget[0] < -LONGEST_PATCH):
             self._words[stubs.STOPPED // 8] = 1

@@ -31,6 +31,7 @@ from ringone_cpu_recompiler.paging import PTE_A, PTE_P
 from ringone_cpu_recompiler.stubs import (
     A20_PAGES,
     BACKING,
+    BLOCK,
     BUDGET,
     CLASSES,
     EMU_STOP,
@@ -82,6 +83,7 @@ def _block_stub() -> Assembler:
     code = _Code()
     control = Register.RCX
     code.move(Register.EDX, Register.EDX)
+    code.mem_reg(Code.MOV_RM32_R32, MemoryOperand(control, displ=BLOCK), Register.ESI)
     code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=BUDGET), 0)
     code.branch(Code.JLE_REL32_64, "stop")
     code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=EXIT_REQUEST), 0)  # and INTERRUPT_WAITING, its neighbour

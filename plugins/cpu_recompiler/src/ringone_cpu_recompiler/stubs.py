@@ -7,7 +7,7 @@ A Python callback costs 1-3 us, a delivery in Python 10, and 90 where caches are
 `edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python, and those that may end in LOOPE
 or LOOPNE (`loop_flags`).
 `loop` (uc, address, size, control): the hook at a LOOPE or LOOPNE; where it finds something else, or the VMM's views may hide what is there, Python looks.
-`block` (uc, address, size, control): takes the block's bytes from the budget and stops the engine before the block runs when the budget is used up, an exit
+`block` (uc, address, size, control): notes the block, takes its bytes from the budget and stops the engine before it runs when the budget is used up, an exit
 is asked for, an interrupt waits and the guest can take it, or the task register holds what the engine would fall over; never inside the VMM's window.
 `fill` (uc, address, access, entry, control): walks the guest's page tables (none, 32-bit with PSE, PAE), sets accessed and dirty bits, and answers
 for plain memory, the VMM's window and its views of guest pages. Whatever it cannot
@@ -60,7 +60,9 @@ INTERRUPT_FLAG = 152
 """Address of the word whose bit 9 says whether the guest takes interrupts: EFLAGS, or the virtual one of a deprivileged kernel."""
 SLOW_CODE = 160
 """Address of the Python hook of single instructions."""
-CONTROL_SIZE = 168
+BLOCK = 168
+"""Linear address of the block that runs. 32 bits."""
+CONTROL_SIZE = 176
 
 # In the filled regions, behind them.
 FLUSHES = 0x1000
