@@ -411,6 +411,18 @@ HARD_CASES: Mapping[str, Program] = {
         "mov ecx, 3; again: cmp eax, 14; cli; pushfd; popfd; loopne again; cli; sti",
         SHOW_FLAGS,
     ),
+    "what a setcc or rcl asks for, on a page that is not there": Program(
+        tuple(
+            statement
+            for number, text in enumerate(
+                f"{disturbance}mov eax, 0x80000010; add eax, 0x8000A020; {between}{accesses}"
+                for accesses in ("seto byte ptr [0x90923000]", "setbe byte ptr [0x90923000]", "sets byte ptr [0x90923000]", "rcl byte ptr [0x90923000], 1")
+                for disturbance in ("", "cli; ")
+                for between in ("", "jmp across; across: nop; ", "sti; ")
+            )
+            for statement in (Statement(PROLOGUE, (Label(2 * number + 2), 0)), Statement(text))
+        )
+    ),
     "loope in ring 3": elsewhere(
         "ring 3", "mov ecx, 3; mov eax, 5; again: cmp eax, 14; loopne again", SHOW_FLAGS, "mov ecx, 1; cmp ecx, 1; loope past; past: nop", SHOW_FLAGS
     ),
