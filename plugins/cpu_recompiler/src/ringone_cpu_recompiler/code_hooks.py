@@ -1,5 +1,5 @@
-"""Calls in front of single instructions that Unicorn gets wrong: those whose privilege it does not check (`io_guard`), and LOOPE and LOOPNE (`loop_flags`); and
-in front of those that would show ring 3 a VMM's descriptor tables.
+"""Calls in front of single instructions that Unicorn gets wrong: those whose privilege it does not check (`io_guard`), LOOPE and LOOPNE (`loop_flags`), and far
+transfers to tasks (`task_switches`); and in front of those that would show ring 3 a VMM's descriptor tables.
 
 They are found when the block that holds them is translated, before it runs. It is then translated once more, with a code hook in front of the instruction. What
 a hook may stop needs exit tests in that one translation (`no_exit_request`), so that a forbidden instruction has not begun.
@@ -10,11 +10,13 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Collection
 from functools import partial
+from typing import Any
 
 from ringone.api.memory import PAGE_SHIFT
 
 from ringone_cpu_recompiler import binding, stubs
 from ringone_cpu_recompiler.binding import Unicorn
+from ringone_cpu_recompiler.descriptors import Descriptors
 from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, D_CC_OP, D_HFLAGS, HF_CS32, Q_BASE, Q_EIP, Env
 from ringone_cpu_recompiler.faulted_flags import may_be_lost, sets_known_flags, take_flags, works_out_flags
 from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION
@@ -22,6 +24,7 @@ from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.loop_flags import LoopFlags, settle_flags
 from ringone_cpu_recompiler.pages import Pages
 from ringone_cpu_recompiler.paging import FETCH, GuestFault, Paging
+from ringone_cpu_recompiler.task_switches import LONGEST_TAIL, TaskSwitches
 from ringone_cpu_recompiler.vmm import LONGEST_PATCH, Vmm
 
 MAX_HOOKS = 1024
@@ -81,6 +84,7 @@ class CodeHooks:
         view.cast("Q")[stubs.SLOW_CODE // 8] = ctypes.cast(self._callback, ctypes.c_void_p).value or 0
         self._io_guard = IoGuard(env, paging)
         self._loop_flags = LoopFlags(env, paging, pages, vmm)
+        self._task_switches = TaskSwitches(env, Descriptors(env, paging), self._loop_flags.read)
         self._hooks: dict[int, int] = {}
         """By linear address."""
         self._loops: set[int] = set()
@@ -97,11 +101,16 @@ class CodeHooks:
 
     def block_translated(self, address: int, size: int) -> None:
         """A block will run next for the first time."""
-        loop = self._loop_flags.at_end(address, size)
+        length = min(size, LONGEST_TAIL)
+        tail = self._loop_flags.read(address + size - length, length)
+        loop = self._loop_flags.at_end(address, size, tail)
         if loop >= 0:
             self._hook_loop(loop, address)
-        if self._runs_ring_0_at_1():
+        if self._runs_ring_0_at_1() or self._vmm.contains(address):
             return
+        switch = self._task_switches.at_end(address, size, tail)
+        if switch >= 0 and switch not in self._hooks:
+            self._hook_end(switch, self._callback)
         found = self._io_guard.instructions(address, size)
         if not self._no_exit_request.value:
             self._no_exit_request.value = True
@@ -177,10 +186,12 @@ class CodeHooks:
             self._start_over = True
             return
         self._loops.add(address)
-        if self._loop_stub is not None:
-            self._hooks[address] = self._unicorn.hook(binding.HOOK_CODE, self._loop_stub, user_data=self._control, at=address)
-        else:
-            self._hooks[address] = self._unicorn.hook(binding.HOOK_CODE, self._callback, at=address)
+        self._hook_end(address, self._callback if self._loop_stub is None else self._loop_stub)
+
+    def _hook_end(self, address: int, call: Any) -> None:
+        """At the instruction that ends a block, which is translated once more."""
+        self._request[0] |= _LOOP
+        self._hooks[address] = self._unicorn.hook(binding.HOOK_CODE, call, user_data=self._control, at=address)
         self._start_over = self._start_over or len(self._hooks) > MAX_HOOKS
         found = self._loop_flags.frame_address(address)
         if found >= 0:

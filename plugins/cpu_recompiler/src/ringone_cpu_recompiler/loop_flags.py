@@ -38,9 +38,9 @@ class LoopFlags:
         self._pages = pages
         self._vmm = vmm
 
-    def at_end(self, address: int, size: int) -> int:
-        """Linear address of the instruction, with its prefixes, that ends the block at `address`; -1 where it is another one."""
-        if size < _LENGTH or self.read(address + size - _LENGTH, 1) not in _OPCODES:
+    def at_end(self, address: int, size: int, tail: bytes) -> int:
+        """Linear address of the instruction, with its prefixes, that ends the block at `address`; -1 where it is another one. `tail` are its last bytes."""
+        if tail[-_LENGTH:-1] not in _OPCODES:
             return -1
         from iced_x86 import Decoder, Mnemonic  # Costs a tenth of a second.
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ringone.api.memory import PAGE_SIZE
+
 from ringone_cpu_recompiler import binding, delivery_source, layout
 from ringone_cpu_recompiler.asm import Assembler, Code, MemoryOperand, Register, StubAssembler
 from ringone_cpu_recompiler.env import (
@@ -21,6 +23,7 @@ from ringone_cpu_recompiler.env import (
     FLAG_IF,
     HF_CPL,
     HF_INHIBIT_IRQ,
+    HF_PE,
     LOADED_BY_US,
     TR,
 )
@@ -55,6 +58,7 @@ from ringone_cpu_recompiler.stubs import (
     WINDOW_FRAME,
     WINDOW_SIZE,
 )
+from ringone_cpu_recompiler.task_switches import FAR, IMMEDIATE, IMMEDIATE_SIZES, INDIRECT, INDIRECT_SIZES, LONGEST_TAIL, MODRM_FIELD, MODRM_REGISTER
 from ringone_cpu_recompiler.vmm import LONGEST_PATCH
 
 if TYPE_CHECKING:
@@ -117,8 +121,8 @@ def _block_stub() -> Assembler:
 
 
 def _edge_stub() -> Assembler:
-    """(uc, block, previous block, control): new translations of ring-1 and ring-3 code go to Python, and those whose last byte but one is
-    LOOPE's or LOOPNE's or not to be found; the others on their way. Python needs the block alone: RDI keeps it."""
+    """(uc, block, previous block, control): new translations of ring-1 and ring-3 code go to Python, and those whose end looks like LOOPE, LOOPNE or, in
+    protected mode, a far transfer, or is not to be found; the others on their way. Python needs the block alone: RDI keeps it."""
     code = _Code()
     control, env = Register.RCX, Register.R8
     code.load(env, control, ENV, wide=True)
@@ -128,8 +132,37 @@ def _edge_stub() -> Assembler:
     code.reg_mem(Code.MOVZX_R32_RM16, Register.EAX, MemoryOperand(Register.RSI, displ=binding.TranslationBlock.size.offset))
     code.load(Register.ESI, Register.RSI, binding.TranslationBlock.pc.offset)
     code.reg_mem(Code.LEA_R32_M, Register.ESI, MemoryOperand(Register.RSI, index=Register.RAX, displ=-2))
+    _address(code)
+    code.reg_reg(Code.MOV_R64_RM64, Register.R9, Register.RAX)
     _opcode(code)
     code.branch(Code.JE_REL32_64, "look")
+    code.mem_imm(Code.TEST_RM32_IMM32, MemoryOperand(env, displ=layout.HFLAGS), HF_PE)
+    code.branch(Code.JE_REL32_64, "done")
+    code.mask(Register.ESI, PAGE_SIZE - 1)
+    code.reg_imm(Code.CMP_RM32_IMM32, Register.ESI, LONGEST_TAIL - 2)
+    code.branch(Code.JB_REL32_64, "look")
+    code.reg_imm(Code.CMP_RM32_IMM32, Register.ESI, PAGE_SIZE - 1)
+    code.branch(Code.JE_REL32_64, "look")
+    for size in IMMEDIATE_SIZES:
+        code.reg_mem(Code.MOVZX_R32_RM8, Register.EAX, MemoryOperand(Register.R9, displ=2 - size))
+        for opcode in sorted(IMMEDIATE):
+            code.reg_imm(Code.CMP_RM32_IMM32, Register.EAX, opcode)
+            code.branch(Code.JE_REL32_64, "look")
+    for size in INDIRECT_SIZES:
+        code.reg_mem(Code.MOVZX_R32_RM8, Register.EAX, MemoryOperand(Register.R9, displ=2 - size))
+        code.reg_imm(Code.CMP_RM32_IMM32, Register.EAX, INDIRECT)
+        code.branch(Code.JNE_REL32_64, f"no {size}")
+        code.reg_mem(Code.MOVZX_R32_RM8, Register.EAX, MemoryOperand(Register.R9, displ=3 - size))
+        for far in sorted(FAR):
+            code.move(Register.EDX, Register.EAX)
+            code.mask(Register.EDX, MODRM_FIELD)
+            code.reg_imm(Code.CMP_RM32_IMM32, Register.EDX, far << 3)
+            code.branch(Code.JNE_REL32_64, f"no {size} {far}")
+            code.reg_imm(Code.CMP_RM32_IMM32, Register.EAX, MODRM_REGISTER)
+            code.branch(Code.JB_REL32_64, "look")
+            code.label(f"no {size} {far}")
+        code.label(f"no {size}")
+    code.label("done")
     code.op(Code.RETNQ)
     code.label("look")
     code.reg_reg(Code.MOV_R64_RM64, Register.RSI, Register.RDI)
@@ -153,6 +186,7 @@ def _loop_stub() -> Assembler:
     code.mem_imm(Code.CMP_RM64_IMM8, MemoryOperand(control, displ=VIEWS), 0)
     code.branch(Code.JNE_REL32_64, "look")
     code.label("no view")
+    _address(code)
     _opcode(code)
     code.branch(Code.JNE_REL32_64, "look")
     code.load(Register.EAX, env, layout.CC_OP)
@@ -181,12 +215,16 @@ def _loop_stub() -> Assembler:
     return code
 
 
-def _opcode(code: StubAssembler) -> None:
-    """Equal where the byte of code at linear ESI is LOOPE's or LOOPNE's; where the short way does not lead there, "look"."""
+def _address(code: StubAssembler) -> None:
+    """RAX is where the byte of code at linear ESI lies on the host; where the short way does not lead there, "look"."""
     code.reg_imm(Code.MOV_RM32_IMM32, Register.EDX, PTE_P | PTE_A)
     code.branch(Code.CALL_REL32_64, "translate")
     code.reg_reg(Code.TEST_RM64_R64, Register.RAX, Register.RAX)
     code.branch(Code.JE_REL32_64, "look")
+
+
+def _opcode(code: StubAssembler) -> None:
+    """Equal where the byte of code at RAX is LOOPE's or LOOPNE's."""
     code.reg_mem(Code.MOVZX_R32_RM8, Register.EAX, MemoryOperand(Register.RAX))
     code.mask(Register.EAX, ~1 & 0xFF)
     code.reg_imm(Code.CMP_RM32_IMM32, Register.EAX, LOOPNE)
