@@ -251,6 +251,9 @@ BRANCHES = (
     "cli; again: jmp over; over: sti",
 )
 
+_NEW_ALIAS = "mov edi, {own}; add edi, 10; jmp edi; mov edi, {aliaspage}; mov dword ptr [edi], {frame}"
+"""A page that the processor runs in may be gone as soon as its entry is written, or not before it is flushed."""
+
 CHANGES = (
     "mov dword ptr [{code}], {opcode}",
     "mov byte ptr [{code}], 0x90",
@@ -261,8 +264,8 @@ CHANGES = (
     "mov eax, {code}; lock inc byte ptr [eax]",
     "mov edi, {code}; mov dword ptr [edi], {opcode}; jmp edi",
     "mov edi, {code}; mov esi, {code2}; mov ecx, 4; cld; .byte 0xF3, 0xA4",
-    "mov edi, {aliaspage}; mov dword ptr [edi], {frame}; mov eax, cr3; mov cr3, eax",
-    f"mov edi, {{aliaspage}}; mov dword ptr [edi], {{frame}}; invlpg [{w.ALIAS:#x}]; invlpg [{w.ALIAS + 0x1000:#x}]; mov eax, cr3; mov cr3, eax",
+    f"{_NEW_ALIAS}; mov eax, cr3; mov cr3, eax",
+    f"{_NEW_ALIAS}; invlpg [{w.ALIAS:#x}]; invlpg [{w.ALIAS + 0x1000:#x}]; mov eax, cr3; mov cr3, eax",
 )
 
 WILD = (

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
 
 from ringone.api.memory import PAGE_SHIFT
 
@@ -89,6 +88,8 @@ class CodeHooks:
         """By linear address."""
         self._loops: set[int] = set()
         """Addresses of LOOPE and LOOPNE among them."""
+        self._switches: set[int] = set()
+        """And of far transfers to tasks."""
         self._start_over = False
         self.lent = 0
         """What was taken from the budget, so that it is used up here and now."""
@@ -108,10 +109,11 @@ class CodeHooks:
             self._hook_loop(loop, address)
         if self._runs_ring_0_at_1() or self._vmm.contains(address):
             return
-        switch = self._task_switches.at_end(address, size, tail)
-        if switch >= 0 and switch not in self._hooks:
-            self._hook_end(switch, self._callback)
         found = self._io_guard.instructions(address, size)
+        switch = self._task_switches.at_end(address, size, tail)
+        if switch >= 0:
+            self._switches.add(switch)
+            found.append(switch)
         if not self._no_exit_request.value:
             self._no_exit_request.value = True
         elif found:
@@ -130,6 +132,7 @@ class CodeHooks:
         self._forget(self._hooks.values())
         self._hooks.clear()
         self._loops.clear()
+        self._switches.clear()
 
     def correct_flags(self) -> None:
         """Where the instruction behind a hook faults, Unicorn goes back to how the flags were computed, but the hook has finished one of the operands."""
@@ -186,12 +189,10 @@ class CodeHooks:
             self._start_over = True
             return
         self._loops.add(address)
-        self._hook_end(address, self._callback if self._loop_stub is None else self._loop_stub)
-
-    def _hook_end(self, address: int, call: Any) -> None:
-        """At the instruction that ends a block, which is translated once more."""
-        self._request[0] |= _LOOP
-        self._hooks[address] = self._unicorn.hook(binding.HOOK_CODE, call, user_data=self._control, at=address)
+        if self._loop_stub is not None:
+            self._hooks[address] = self._unicorn.hook(binding.HOOK_CODE, self._loop_stub, user_data=self._control, at=address)
+        else:
+            self._hooks[address] = self._unicorn.hook(binding.HOOK_CODE, self._callback, at=address)
         self._start_over = self._start_over or len(self._hooks) > MAX_HOOKS
         found = self._loop_flags.frame_address(address)
         if found >= 0:
@@ -209,7 +210,7 @@ class CodeHooks:
                 self._table_instruction()
                 return
             fault = None if self._runs_ring_0_at_1() else self._io_guard.fault(address)
-            if fault is None and self._io_guard.loses_flags(address) and self._stop_in_front(address):
+            if fault is None and (address in self._switches or self._io_guard.loses_flags(address)) and self._stop_in_front(address):
                 return
             if fault is None:
                 self.passed = (address, self._budget[0], self._env.eflags & ARITHMETIC_FLAGS)

@@ -1,5 +1,5 @@
 """CALL and JMP to another task. Unicorn does not write out how the flags were computed before it switches, and saves those of an earlier computation in the
-task that is left, unless a TLB miss makes it look. A code hook in front of the instruction has it write them out.
+task that is left, unless a TLB miss makes it look. The run stops in front of the instruction, so that they are finished, and begins there again.
 
 Few systems switch tasks so, and far transfers are many, so a hook is set only where a task is what an instruction leads to when it is translated, or where that
 is not known: 32-bit code that goes through a far pointer in memory.
