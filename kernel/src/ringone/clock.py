@@ -64,6 +64,10 @@ class HostTime:
         else:
             self._origin = self._monotonic_ns() - now_ns
 
+    def shift(self, by_ns: int) -> None:
+        """Go on from so much later, or earlier, than now, while not paused."""
+        self._origin -= by_ns
+
     def remainder(self) -> int:
         return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from ringone.clock import VirtualClock
+from ringone.clock import CATCH_UP_NS, VirtualClock
 from ringone.machine.pacing import IDLE_AFTER_NS, IDLE_CYCLE_NS, HostPace
 
 MS = 1_000_000
@@ -20,6 +20,14 @@ class Host:
     now_ns: int = 12345
     sleeps: int = 0
     disturb_at: int | None = None
+    reading_ns: int = 0
+    """What a look at the clock takes."""
+    stops_ns: int = 0
+    """How long it stands still in the next sleep."""
+
+    def monotonic_ns(self) -> int:
+        self.now_ns += self.reading_ns
+        return self.now_ns
 
     def sleep(self, timeout_s: float | None = None) -> None:
         assert timeout_s is not None and timeout_s > 0
@@ -27,7 +35,8 @@ class Host:
         end = self.now_ns + round(timeout_s * 1e9)
         if self.disturb_at is not None and self.now_ns < self.disturb_at < end:
             end, self.disturb_at = self.disturb_at, None
-        self.now_ns = end
+        self.now_ns = end + self.stops_ns
+        self.stops_ns = 0
 
 
 class Ticking:
@@ -36,7 +45,7 @@ class Ticking:
 
     def __init__(self, period_ns: int = TICK) -> None:
         self.host = Host()
-        self.pace = HostPace(lambda: self.host.now_ns)
+        self.pace = HostPace(self.host.monotonic_ns)
         self.clock = VirtualClock(self.pace.source)
         self.clock.source.resume()
         self.start = self.host.now_ns
@@ -92,6 +101,23 @@ def test_its_time_is_behind_by_less_than_a_cycle_and_catches_up(guest: Ticking) 
     guest.run_for(A_WHILE)
     assert IDLE_CYCLE_NS - 2 * TICK < max(guest.behind_ns) <= IDLE_CYCLE_NS
     assert min(guest.behind_ns) < 5 * HANDLER_NS
+
+
+def test_no_time_is_lost(guest: Ticking) -> None:
+    guest.host.reading_ns = 1000
+    guest.run_for(10 * A_WHILE)
+    guest.behind_ns.clear()
+    guest.run_for(A_WHILE)
+    assert min(guest.behind_ns) < 5 * HANDLER_NS
+
+
+def test_little_of_what_a_host_stood_still_is_made_up_for(guest: Ticking) -> None:
+    ticks = len(guest.ticks)
+    guest.host.stops_ns = 3600 * 1000 * MS
+    while guest.host.stops_ns:
+        guest.step()
+    guest.run_for(A_WHILE)
+    assert len(guest.ticks) - ticks <= (A_WHILE + CATCH_UP_NS) / TICK + 2 * IDLE_CYCLE_NS / TICK
 
 
 def test_before_it_is_idle_every_tick_comes_in_time() -> None:

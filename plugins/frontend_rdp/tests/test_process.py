@@ -9,6 +9,7 @@ import pickle
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -164,10 +165,13 @@ def test_nobody_waits_for_a_server_that_hangs(serve: Serve, connect: Connect, mo
         "{}",
         '{"call": "look"}',
         '{"seen": {"clients": [{}], "clients_so_far": 1, "sent_bytes": 1, "received_bytes": 1}}',
+        '{"call": "move_mouse", "arguments": [0, 0, 0, "x"]}',
+        '{"call": "put_scancodes", "arguments": ["' + "1e" * 5000 + '"]}',
+        '{"log": ["root", 30, ""]}',
         "[" * 100_000,
         " " * (1 << 20),
     ],
-    ids=["words", "nothing", "no arguments", "no client", "nested", "long"],
+    ids=["words", "nothing", "no arguments", "no client", "no number", "too many keys", "other logs", "nested", "long"],
 )
 def test_a_server_that_talks_nonsense_is_killed(
     serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, line: str
@@ -177,6 +181,31 @@ def test_a_server_that_talks_nonsense_is_killed(
     frontend = serve()
     wait_until(lambda: "is not understood, and is killed" in caplog.text, lambda: caplog.text)
     frontend.stop()
+
+
+def test_nobody_waits_for_a_server_that_hangs_in_the_midst_of_an_answer(
+    serve: Serve, guest: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(process, "STOP_S", 1)
+    guest.size = (1600, 1200)
+    frontend = serve()
+    server = frontend._server
+    assert isinstance(server, process.ServerProcess)
+    wait_until(server._has_told.is_set, lambda: "it does not begin")
+    process_of(frontend).send_signal(signal.SIGSTOP)
+    threading.Thread(target=lambda: server._say(process.Answer(bytes(1 << 22))), daemon=True).start()
+    wait_until(server._one_at_a_time.locked, lambda: "nothing is said")
+    assert frontend.endpoint().clients_so_far == 0
+    frontend.stop()
+    assert "the RDP server does not end, and is killed" in caplog.text
+
+
+def test_it_ends_when_it_is_told_nonsense(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    frontend = serve()
+    process_of(frontend).stdin.write(b"nonsense\n.")  # type: ignore[union-attr]
+    process_of(frontend).stdin.flush()  # type: ignore[union-attr]
+    wait_until(lambda: "the RDP server has ended with exit code 0" in caplog.text, lambda: caplog.text)
+    assert "the machine's process is not understood" in caplog.text
 
 
 WITHOUT_END = """

@@ -89,7 +89,7 @@ class HostPace:
             made_up = min(left, self._owed_ns)
             self._owed_ns -= made_up
             left -= made_up
-            self.source.set(deadline - left)
+            self.source.shift(made_up)
         if left:
             longer = max(0, min(longer, IDLE_CYCLE_NS - left))
             sleep((left + longer) / 1e9)
@@ -97,8 +97,8 @@ class HostPace:
             if late < longer:
                 self._busy_ns = host
             if longer and late > 0:
-                self._owed_ns = late
-                self.source.set(deadline)
+                self._owed_ns = min(late, longer)
+                self.source.shift(-self._owed_ns)
         self._left_ns = self._monotonic_ns()
 
     @staticmethod

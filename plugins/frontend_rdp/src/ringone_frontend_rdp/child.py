@@ -28,6 +28,8 @@ from ringone_frontend_rdp.settings import server_settings
 
 T = TypeVar("T")
 
+_log = logging.getLogger("ringone.rdp")
+
 GONE = Refusal("the machine's process has ended", about_state=False)
 
 
@@ -123,20 +125,23 @@ async def serve(start: Start, parent: Parent, messages: IO[bytes]) -> None:
             loop.call_soon_threadsafe(call)
 
     def hear() -> None:
-        """Until the other process is gone."""
-        while True:
-            try:
+        """Until the other process is gone, or sends what this one cannot read."""
+        try:
+            while True:
                 message = pickle.load(messages)
-            except (EOFError, OSError, pickle.UnpicklingError):
-                break
-            if isinstance(message, Stop):
-                on_loop(stop.set)
-            elif isinstance(message, Tell):
-                on_loop(tell)
-            else:
-                machine.answered(message)
-        machine.answered(GONE)
-        on_loop(stop.set)
+                if isinstance(message, Stop):
+                    on_loop(stop.set)
+                elif isinstance(message, Tell):
+                    on_loop(tell)
+                else:
+                    machine.answered(message)
+        except EOFError:
+            pass
+        except Exception:
+            _log.exception("the machine's process is not understood")
+        finally:
+            machine.answered(GONE)
+            on_loop(stop.set)
 
     tell()
     threading.Thread(target=hear, daemon=True).start()
@@ -153,12 +158,16 @@ def main() -> None:
     logger = logging.getLogger("ringone")
     logger.setLevel(start.log_level)
     logger.addHandler(ParentLog(parent))
+    code = 1
     try:
         asyncio.run(serve(start, parent, messages))
+        code = 0
     except DriverError as error:
-        logger.error("%s", error)
-        os._exit(1)
-    os._exit(0)  # threads may wait for the machine
+        _log.error("%s", error)
+    except Exception:
+        _log.exception("the RDP server failed")
+    finally:
+        os._exit(code)  # threads may wait for the machine
 
 
 if __name__ == "__main__":

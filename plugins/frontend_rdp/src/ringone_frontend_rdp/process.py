@@ -35,6 +35,9 @@ STOP_S = 10
 """For the farewell to clients, which each get two seconds."""
 
 SEEN_S = 1
+MOST_CODES = 4096
+"""In one call. The other process sends no more than there is room for."""
+MOST_MOVED = 1 << 15
 LONGEST_LINE = 1 << 20
 
 _log = logging.getLogger("ringone.rdp")
@@ -99,12 +102,13 @@ class ServerProcess:
         self._seen = Seen()
         self._stops = False
         self._one_at_a_time = threading.Lock()
-        self._one_asks = threading.Lock()
         self._has_told = threading.Event()
         """Not before it has begun."""
         descriptors, shared = ((), True) if hasattr(listening, "share") else ((listening.fileno(),), False)
         with listening:
-            self._process = subprocess.Popen([sys.executable, *CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=descriptors)
+            self._process = subprocess.Popen(
+                [sys.executable, *CHILD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=descriptors, start_new_session=True
+            )
             handle = listening.share(self._process.pid) if shared else listening.fileno()  # type: ignore[attr-defined]
             self._say(Start(options=options, certificate=certificate, listening=handle, log_level=_log.getEffectiveLevel()))
         self._thread = threading.Thread(target=self._listen, name=f"{session.config.name} RDP", daemon=True)
@@ -112,12 +116,14 @@ class ServerProcess:
 
     def seen(self) -> Seen:
         """As it is now; as it was last where the other process does not answer in `SEEN_S`."""
-        with self._one_asks:
-            if self._has_told.is_set():
+        if self._has_told.is_set() and self._one_at_a_time.acquire(timeout=SEEN_S):
+            try:
                 self._has_told.clear()
-                self._say(Tell())
-                self._has_told.wait(SEEN_S)
-            return self._seen
+                self._write(pickle.dumps(Tell()))
+            finally:
+                self._one_at_a_time.release()
+            self._has_told.wait(SEEN_S)
+        return self._seen
 
     def stop(self) -> None:
         """Tells every client."""
@@ -140,24 +146,28 @@ class ServerProcess:
             self._process.stdin.close()
         except OSError:  # what was still to be said
             _log.debug("the RDP server's process is gone already")
-        self._process.stdout.close()
+        if not self._thread.is_alive():  # somebody whom that process has started may hold the other end
+            self._process.stdout.close()
 
-    def _say(self, message: Start | Answer | Refusal | Tell | Stop) -> None:
+    def _say(self, message: Start | Answer | Refusal | Stop) -> None:
         said = pickle.dumps(message)
-        assert self._process.stdin is not None
         with self._one_at_a_time:
-            try:
-                self._process.stdin.write(said)
-                self._process.stdin.flush()
-            except OSError:
-                _log.debug("the RDP server's process is gone")
+            self._write(said)
+
+    def _write(self, said: bytes) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(said)
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            _log.debug("the RDP server's process is gone")
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
         try:
             while line := self._process.stdout.readline(LONGEST_LINE):
                 self._heard(json.loads(line))
-        except (TypeError, ValueError, RecursionError):
+        except Exception:
             _log.exception("the RDP server's process is not understood, and is killed")
             self._process.kill()
         code = self._process.wait()
@@ -169,10 +179,10 @@ class ServerProcess:
         match message:
             case {"call": str(name), "arguments": [*arguments]}:
                 self._say(self._call(name, arguments))
-            case {"log": [str(name), int(level), str(text)]}:
+            case {"log": [str(name), int(level), str(text)]} if name.startswith("ringone."):
                 logging.getLogger(name).log(level, "%s", text)
-            case {"seen": {"clients": clients, "clients_so_far": int(so_far), "sent_bytes": int(sent), "received_bytes": int(received)}}:
-                self._seen = Seen(tuple(RemoteClient(**client) for client in clients), so_far, sent, received)
+            case {"seen": {"clients": [*clients], "clients_so_far": int(so_far), "sent_bytes": int(sent), "received_bytes": int(received)}}:
+                self._seen = Seen(tuple(map(_client, clients)), so_far, sent, received)
                 self._has_told.set()
             case _:
                 raise ValueError(f"{str(message)[:80]} is no message")
@@ -180,20 +190,25 @@ class ServerProcess:
     # --- calls
 
     def _call(self, name: str, arguments: list[Any]) -> Answer | Refusal:
-        calls: Mapping[str, Callable[..., Any]] = {
-            "look": self._look,
-            "put_scancodes": lambda codes: self._on_machine(partial(self._session.put_scancodes, bytes.fromhex(codes))),
-            "keyboard_pending": lambda: self._on_machine(self._session.keyboard_pending),
-            "keyboard_leds": lambda: self._on_machine(self._session.keyboard_leds),
-            "move_mouse": lambda *how: self._on_machine(partial(self._session.move_mouse, *how)),
-        }
+        """Whatever is asked for, the machine is asked for nothing that its devices do not expect."""
         try:
-            return Answer(calls[name](*arguments))
+            match name, arguments:
+                case "look", [None | int() as known]:
+                    return Answer(self._look(known))
+                case "put_scancodes", [str(codes)] if len(codes) <= 2 * MOST_CODES:
+                    return Answer(self._on_machine(partial(self._session.put_scancodes, bytes.fromhex(codes))))
+                case "keyboard_pending", []:
+                    return Answer(self._on_machine(self._session.keyboard_pending))
+                case "keyboard_leds", []:
+                    return Answer(self._on_machine(self._session.keyboard_leds))
+                case "move_mouse", [int(), int(), int(), int()] if all(abs(value) <= MOST_MOVED for value in arguments):
+                    return Answer(self._on_machine(partial(self._session.move_mouse, *arguments)))
         except RingOneError as error:
             return Refusal(str(error), isinstance(error, StateError))
         except Exception as error:
             _log.exception("the machine failed")
             return Refusal(f"{type(error).__name__}: {error}", about_state=False)
+        raise ValueError(f"{name}({str(arguments)[:80]}) is no call")
 
     def _on_machine(self, call: Callable[[], Any]) -> Any:
         return self._session.request(call).result()
@@ -202,3 +217,10 @@ class ServerProcess:
         """No frame where the other process has it already, and the cost."""
         look: machine.Look = self._on_machine(lambda: machine.look(self._session))
         return None if look.frame.generation == known else FrameParts.of(look.frame), look.cost_s
+
+
+def _client(said: Any) -> RemoteClient:
+    match said:
+        case {"address": str(address), "user": str(user)}:
+            return RemoteClient(address=address, user=user)
+    raise ValueError(f"{str(said)[:80]} is no client")
