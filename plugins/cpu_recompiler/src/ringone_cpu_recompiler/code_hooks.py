@@ -16,8 +16,8 @@ from ringone.api.memory import PAGE_SHIFT
 from ringone_cpu_recompiler import binding, stubs
 from ringone_cpu_recompiler.binding import Unicorn
 from ringone_cpu_recompiler.descriptors import Descriptors
-from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, D_CC_OP, D_HFLAGS, HF_CS32, Q_BASE, Q_EIP, Env
-from ringone_cpu_recompiler.faulted_flags import may_be_lost, sets_known_flags, take_flags, works_out_flags
+from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CS, D_CC_OP, D_HFLAGS, HF_CS32, Q_BASE, Q_CC_SRC, Q_EFLAGS, Q_EIP, Env
+from ringone_cpu_recompiler.faulted_flags import may_be_lost, sets_known_flags, works_out_flags
 from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION
 from ringone_cpu_recompiler.io_guard import IoGuard
 from ringone_cpu_recompiler.loop_flags import LoopFlags, settle_flags
@@ -142,16 +142,18 @@ class CodeHooks:
         self.passed = None
         q = self._env.q
         if budget == self._budget[0] and address == q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF:
-            self._env.eflags = self._env.eflags & ~ARITHMETIC_FLAGS | flags
+            self._env.finish_flags(flags)
 
-    def correct_faulted_flags(self) -> None:
-        """Where the instruction at EIP could not access its memory operand."""
+    def correct_faulted_flags(self, eflags: int) -> None:
+        """Where the instruction at EIP could not access its memory operand. `eflags` are the other flags, as they were then: Unicorn has added what came of the
+        lazy ones since."""
         if may_be_lost(self._env):
             q = self._env.q
             address = q[Q_BASE[CS]] + q[Q_EIP] & 0xFFFFFFFF
             code = self._loop_flags.read(address, LONGEST_INSTRUCTION)
             if works_out_flags(code, self._env.d[D_CC_OP], partial(self._flags_come_from_block, address)):
-                take_flags(self._env)
+                q[Q_EFLAGS] = eflags & ~ARITHMETIC_FLAGS
+                self._env.finish_flags(q[Q_CC_SRC])
 
     def _flags_come_from_block(self, address: int) -> bool:
         """Whether an instruction in front of `address` in its block has set the flags."""

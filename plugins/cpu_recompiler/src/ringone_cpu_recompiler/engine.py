@@ -309,9 +309,9 @@ class Engine:
         unicorn = self._unicorn
         error = unicorn.emu_start(unicorn.handle_argument, start, _ZERO, _ZERO, _ZERO)
         hooks = self._code_hooks
-        if self._data_refused:
-            self._data_refused = False
-            hooks.correct_faulted_flags()
+        if self._refused_eflags >= 0:
+            hooks.correct_faulted_flags(self._refused_eflags)
+            self._refused_eflags = -1
         hooks.correct_flags()
         self._budget[0] += hooks.lent
         hooks.lent = 0
@@ -349,8 +349,8 @@ class Engine:
             self._words[_STOPPED_WORD] = 1
 
     _pending_fault: GuestFault | None = None
-    _data_refused = False
-    """Whether the run has ended because an instruction may not access its memory operand."""
+    _refused_eflags = -1
+    """EFLAGS without the arithmetic flags when an instruction was refused its memory operand, which ends the run."""
 
     def progress(self) -> int:
         """Bytes of guest code executed, and what port accesses cost."""
@@ -488,11 +488,12 @@ class Engine:
                 paddr, rights = self._tlb_fills.answer(address & 0xFFFFFFFF, _ACCESS[kind])
         except GuestFault as fault:
             self._pending_fault = fault
-            self._data_refused = kind != binding.MEM_FETCH
+            if kind != binding.MEM_FETCH:
+                self._refused_eflags = self.env.q[Q_EFLAGS]
             return False
         except WatchedWrite as write:
             self.watched_page = write.page
-            self._data_refused = True
+            self._refused_eflags = self.env.q[Q_EFLAGS]
             return False
         except BaseException as failure:
             self._fail(failure)

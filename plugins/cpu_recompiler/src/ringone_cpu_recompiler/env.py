@@ -132,6 +132,11 @@ class Env:
         self.d[D_CC_OP] = CC_OP_EFLAGS
         self.d[D_DF] = DF_DOWN if value & FLAG_DF else 1
 
+    def finish_flags(self, flags: int) -> None:
+        """Put these arithmetic flags in the place of lazy ones, whose parts need not make sense: computed from those, `eflags` may have any bit set."""
+        self.q[Q_CC_SRC] = flags & ARITHMETIC_FLAGS
+        self.d[D_CC_OP] = CC_OP_EFLAGS
+
     def settle_eflags(self) -> None:
         """Before guest code runs: the engine begins with what Q_EFLAGS holds, where the lazy parts stand while it is stopped."""
         q, d = self.q, self.d

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CC_OP_EFLAGS, CC_OP_SUBB, D_CC_OP, Q_CC_SRC, Env
+from ringone_cpu_recompiler.env import CC_OP_EFLAGS, CC_OP_SUBB, D_CC_OP, Env
 from ringone_cpu_recompiler.instructions import PREFIXES
 
 _TWO_BYTES = 0x0F
 _SETCC = range(0x90, 0xA0)
 _CARRY = 1
 """Half of the condition numbers of B and AE: the carry alone is never put in an operand's place."""
-_OVERFLOW_AND_PARITY = frozenset([0, 5])
-"""Of O, NO, P and NP: worked out from all flags, whatever they come from."""
+_OVERFLOW, _PARITY = 0, 5
+"""Of O and NO, P and NP: worked out from all flags, whatever they come from, but for the overflow flag where it stands apart."""
+_CC_OPS_OVERFLOW_APART = range(47, 51)
+"""Unicorn's CC_OP_ADOX, ADCOX, CLR and POPCNT: rotations by a constant, and XOR and SUB of a register with itself, are among them."""
 _RELATIONS = frozenset([3, 6, 7])
 """Of BE, A, L, GE, LE and G: but those of two operands just compared are found by comparing them."""
 _CC_OPS_SUB = range(CC_OP_SUBB, CC_OP_SUBB + 4)
@@ -38,7 +40,7 @@ def works_out_flags(code: bytes, cc_op: int, source_is_known: Callable[[], bool]
         return False
     if code[0] == _TWO_BYTES and code[1] in _SETCC:
         condition = code[1] >> 1 & 7
-        if condition in _OVERFLOW_AND_PARITY or (condition in _RELATIONS and cc_op not in _CC_OPS_SUB):
+        if condition == _PARITY or (condition == _OVERFLOW and cc_op not in _CC_OPS_OVERFLOW_APART) or (condition in _RELATIONS and cc_op not in _CC_OPS_SUB):
             return True
         return condition != _CARRY and not source_is_known()
     return code[0] in _ROTATIONS and code[1] >> 3 & 7 in _THROUGH_CARRY
@@ -57,7 +59,3 @@ def sets_known_flags(code: bytes, bits: int) -> bool:
             last = instruction.op_count - 1
             known = instruction.mnemonic not in shifts or instruction.op_kind(last) != OpKind.REGISTER or instruction.op_register(last) != Register.CL
     return known
-
-
-def take_flags(env: Env) -> None:
-    env.eflags = env.eflags & ~ARITHMETIC_FLAGS | env.q[Q_CC_SRC] & ARITHMETIC_FLAGS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ringone.api.memory import PAGE_SHIFT, PAGE_SIZE
 
-from ringone_cpu_recompiler.env import ARITHMETIC_FLAGS, CC_OP_EFLAGS, CC_OPS_LOGIC, D_CC_OP, D_HFLAGS, HF_CS32, Q_CC_SRC, Env
+from ringone_cpu_recompiler.env import CC_OPS_LOGIC, D_CC_OP, D_HFLAGS, HF_CS32, Env
 from ringone_cpu_recompiler.instructions import LONGEST_INSTRUCTION, PREFIXES
 from ringone_cpu_recompiler.pages import CLASS_DIRECT, PAGES, Pages, by_page
 from ringone_cpu_recompiler.paging import FETCH, GuestFault, Paging
@@ -25,8 +25,7 @@ def settle_flags(env: Env) -> None:
     """In a code hook: have the arithmetic flags finished, whatever computed them. Those of logical instructions depend on the result alone, and Unicorn takes
     nothing else for them."""
     if env.d[D_CC_OP] not in CC_OPS_LOGIC:
-        env.q[Q_CC_SRC] = env.eflags & ARITHMETIC_FLAGS
-        env.d[D_CC_OP] = CC_OP_EFLAGS
+        env.finish_flags(env.eflags)
 
 
 class LoopFlags:
