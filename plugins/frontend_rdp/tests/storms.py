@@ -22,6 +22,7 @@ from typing import cast
 from ringone.api.frontends import VmSession
 from ringone_frontend_rdp.config import RdpOptions
 from ringone_frontend_rdp.frontend import RdpFrontend
+from ringone_frontend_rdp.server import ENCODERS
 
 from plugins.frontend_rdp.tests import rdp_client as client
 from plugins.frontend_rdp.tests.test_server import Machine, Peer
@@ -105,7 +106,8 @@ def main(name: str) -> None:
             peer.read_picture()
             peer.close()
         STORMS[name](frontend.port, machine)
-        before = settled(idle_server | {"threads": idle_server["threads"] + 2})
+        with_encoders = {"threads": idle_server["threads"] + ENCODERS}
+        before = settled(idle_server | with_encoders) | with_encoders  # an encoder's thread begins when it is first needed
         STORMS[name](frontend.port, machine)
         after = settled(before)
         frontend.stop()

@@ -124,7 +124,8 @@ def test_what_comes_and_goes_leaves_nothing_behind(storm: str) -> None:
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)
     before, after = counts["before"], counts["after"]
-    assert (after["threads"], after["descriptors"]) == (before["threads"], before["descriptors"])
+    assert after["threads"] <= before["threads"]
+    assert after["descriptors"] == before["descriptors"]
     assert after["kilobytes"] < before["kilobytes"] + LEAK_KB
     assert counts["stopped"]["threads"] == counts["bare"]["threads"]
     assert counts["stopped"]["descriptors"] <= counts["bare"]["descriptors"]

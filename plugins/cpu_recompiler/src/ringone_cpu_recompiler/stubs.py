@@ -5,7 +5,7 @@ A Python callback costs 1-3 us, a delivery in Python 10, and 90 where caches are
 (`stub_source`), do the common case and leave the rest to Python. Other hosts take Python for everything: slow but right.
 
 `edge` (uc, block, previous block, control): sends new translations of ring-1 (`vmm`) and ring-3 code (`io_guard`) to Python, and those that may end in LOOPE
-or LOOPNE (`loop_flags`).
+or LOOPNE (`loop_flags`), or in a far transfer (`task_switches`).
 `loop` (uc, address, size, control): the hook at a LOOPE or LOOPNE; where it finds something else, or the VMM's views may hide what is there, Python looks.
 `block` (uc, address, size, control): notes the block, takes its bytes from the budget and stops the engine before it runs when the budget is used up, an exit
 is asked for, an interrupt waits and the guest can take it, or the task register holds what the engine would fall over; never inside the VMM's window.

@@ -1,4 +1,4 @@
-"""The listening socket. Connections are taken no faster than the guest can bear, whose thread shares this process; the others wait in the system's queue."""
+"""The listening socket. Connections are taken no faster than the guest can bear; the others wait in the system's queue."""
 
 from __future__ import annotations
 
