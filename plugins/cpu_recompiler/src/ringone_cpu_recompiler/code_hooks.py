@@ -172,7 +172,7 @@ class CodeHooks:
         self._start_over = self._start_over or len(self._hooks) > MAX_HOOKS
         try:
             for address in {start, start + size - 1}:
-                physical = self._pages.behind_gate(self._paging.translate(address, FETCH, True)[0])
+                physical = self._pages.behind_gate(self._paging.translate(address, FETCH, self._env.cpl == 3)[0])
                 self._drop_page(physical >> PAGE_SHIFT)
         except GuestFault:  # The guest changed its page tables and still runs from the TLB.
             self._start_over = True
